@@ -1,0 +1,68 @@
+"""Build description for colcon (`ament_python`) and pip. Every Python dependency of the package is listed here."""
+
+import re
+from glob import glob
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "thermal_fusion_ros"
+VERSION = re.search(r'__version__ = "(.+)"', Path(NAME, "__init__.py").read_text()).group(1)
+
+setup(
+    name=NAME,
+    version=VERSION,
+    description="Real-time RGB-thermal fusion and depth for ROS 2 robots",
+    license="Apache-2.0",
+    maintainer="thermal_fusion_ros developers",
+    maintainer_email="maintainers@example.org",
+    python_requires=">=3.10,<3.13",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={NAME: ["models/weights/*.safetensors", "models/weights/*.md", "py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/launch", sorted(glob("launch/*.launch.py"))),
+        (f"share/{NAME}/config", sorted(glob("config/*"))),
+    ],
+    zip_safe=False,
+    install_requires=[
+        "setuptools",
+        "numpy>=1.26",
+        "opencv-python>=4.8",
+        "openvino>=2025.0; platform_machine == 'x86_64'",
+        "PyYAML",
+        "rosbags>=0.10",
+        "rosbags-image",
+        "safetensors",
+        "scipy",
+        "torch>=2.6",
+        "tqdm",
+    ],
+    extras_require={
+        "reconstruction": ["open3d"],
+        "test": [
+            "colcon-common-extensions",
+            "hypothesis",
+            "mypy",
+            "pytest",
+            "pytest-timeout",
+            "pytest-xdist",
+            "ruff",
+            "types-PyYAML",
+        ],
+        # Real ROS 2 Jazzy for machines without one. A robot uses the ROS it has sourced instead.
+        "ros-wheels": [
+            "ros-jazzy-common-interfaces",
+            "ros-jazzy-rclpy",
+            "ros-jazzy-sensor-msgs",
+            "ros-rclpy[fastrtps]==7.1.6",
+        ],
+    },
+    entry_points={
+        "console_scripts": [
+            f"thermal-fusion = {NAME}.cli.main:main",
+            f"fusion_node = {NAME}.ros.fusion_node:main",
+        ],
+    },
+)

@@ -24,6 +24,7 @@ from thermal_fusion_ros.evaluation import edge_transfer, statistics, structural_
 
 GreyImage = NDArray[np.float64]
 COMMON = ("EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM")
+VARIANTS: tuple[str, ...] = ()
 
 
 class Picture:
@@ -63,7 +64,9 @@ class Triple:
 
 
 def _mutual_information(triple: Triple) -> float:
-    return sum(statistics.mutual_information_nats(triple.fused.levels, source.levels) for source in triple.sources)
+    return sum(
+        statistics.mutual_information_nats(triple.fused.levels, source.levels) for source in triple.sources
+    )
 
 
 def _difference_correlations(triple: Triple) -> float:
@@ -83,7 +86,8 @@ def _edge_preservation(triple: Triple) -> float:
 def _structural_similarity(triple: Triple) -> float:
     window = structural_similarity.COMMON
     return sum(
-        structural_similarity.similarity(source.moments, triple.fused.moments, window) for source in triple.sources
+        structural_similarity.similarity(source.moments, triple.fused.moments, window)
+        for source in triple.sources
     )
 
 
@@ -97,7 +101,9 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {
-    "EN": Metric(lambda t: statistics.entropy_bits(t.fused.levels), "entropy of the grey histogram, bits, 0-8"),
+    "EN": Metric(
+        lambda t: statistics.entropy_bits(t.fused.levels), "entropy of the grey histogram, bits, 0-8"
+    ),
     "SD": Metric(lambda t: statistics.standard_deviation(t.fused.image), "standard deviation, 0-255 scale"),
     "SF": Metric(lambda t: statistics.spatial_frequency(t.fused.image), "spatial frequency, 0-255 scale"),
     "AG": Metric(lambda t: statistics.average_gradient(t.fused.image), "average gradient, 0-255 scale"),
@@ -105,7 +111,9 @@ METRICS: dict[str, Metric] = {
     "SCD": Metric(_difference_correlations, "sum of the correlations of differences, -2 to 2"),
     "VIF": Metric(_visual_information, "pixel-domain visual information fidelity to each source, summed"),
     "Qabf": Metric(_edge_preservation, "edge strength and orientation kept from the sources, 0-1"),
-    "SSIM": Metric(_structural_similarity, "7x7 uniform SSIM with data range 2 against each source, summed, -2 to 2"),
+    "SSIM": Metric(
+        _structural_similarity, "7x7 uniform SSIM with data range 2 against each source, summed, -2 to 2"
+    ),
 }
 
 
@@ -154,11 +162,15 @@ def _checked(image: ArrayLike, name: str) -> GreyImage:
             f"{visual_information.SMALLEST_SIDE} px or more"
         )
     if array.dtype == np.bool_ or not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
-        raise InputError(f"{name}: values of type {array.dtype} are not grey values; use uint8 or float, 0-255")
+        raise InputError(
+            f"{name}: values of type {array.dtype} are not grey values; use uint8 or float, 0-255"
+        )
     values = np.ascontiguousarray(array, dtype=np.float64)
     low, high = float(values.min()), float(values.max())
     if not (low >= 0.0 and high <= 255.0):  # also true for NaN
-        raise InputError(f"{name}: values {low:g} to {high:g} are outside 0-255 (NaN and infinity are not allowed)")
+        raise InputError(
+            f"{name}: values {low:g} to {high:g} are outside 0-255 (NaN and infinity are not allowed)"
+        )
     if 0.0 < high <= 1.0 and np.any(values % 1.0):
         raise InputError(f"{name}: values {low:g} to {high:g} look like a 0-1 scale; multiply by 255")
     return values
@@ -167,4 +179,6 @@ def _checked(image: ArrayLike, name: str) -> GreyImage:
 def _same_size(first: Picture, second: Picture, first_name: str, second_name: str) -> None:
     if first.image.shape != second.image.shape:
         (h1, w1), (h2, w2) = first.image.shape, second.image.shape
-        raise InputError(f"{first_name} is {w1}x{h1} px but {second_name} is {w2}x{h2} px; they must be of one size")
+        raise InputError(
+            f"{first_name} is {w1}x{h1} px but {second_name} is {w2}x{h2} px; they must be of one size"
+        )

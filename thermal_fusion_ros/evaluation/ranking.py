@@ -1,0 +1,120 @@
+"""Mean metrics of several methods side by side, with the rank of each method per metric."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.evaluation.fusion_metrics import METRICS
+
+PerImage = Mapping[str, Mapping[str, float]]  # picture name -> metric -> value
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows are methods, columns metrics; `means` and `ranks` are by [method][metric]. Rank 1 is best, ties share it."""
+
+    metrics: tuple[str, ...]
+    pictures: int
+    means: dict[str, dict[str, float]]
+    ranks: dict[str, dict[str, int]]
+
+    def mean_rank(self, method: str) -> float:
+        ranks = self.ranks[method].values()
+        return sum(ranks) / len(ranks) if ranks else math.nan
+
+
+def higher_is_better(metric: str) -> bool:
+    return metric not in METRICS or METRICS[metric].higher_is_better
+
+
+def mean_of(per_image: PerImage, names: Sequence[str] | None = None) -> dict[str, float]:
+    """Mean of each metric over the pictures that have it (all of them, or those named)."""
+    values: dict[str, list[float]] = {}
+    for name in per_image if names is None else names:
+        for metric, value in per_image[name].items():
+            values.setdefault(metric, []).append(value)
+    return {metric: math.fsum(column) / len(column) for metric, column in values.items()}
+
+
+def compare(methods: Mapping[str, PerImage], metrics: Sequence[str]) -> Table:
+    """Means over the pictures that every method has, and ranks.
+
+    A metric that a method lacks leaves that method unranked there. Raises :class:`InputError` when the methods share
+    no picture.
+    """
+    shared = set.intersection(*(set(per_image) for per_image in methods.values()))
+    if not shared:
+        raise InputError(f"{', '.join(methods)} have no picture in common, so they can't be compared")
+    names = sorted(shared)
+    means = {
+        method: {metric: value for metric, value in mean_of(per_image, names).items() if metric in metrics}
+        for method, per_image in methods.items()
+    }
+    ranks: dict[str, dict[str, int]] = {method: {} for method in methods}
+    for metric in metrics:
+        sign = 1.0 if higher_is_better(metric) else -1.0
+        scores = {method: sign * row[metric] for method, row in means.items() if metric in row}
+        for method, value in scores.items():
+            ranks[method][metric] = 1 + sum(other > value for other in scores.values())
+    return Table(tuple(metrics), len(names), means, ranks)
+
+
+def read_peers(path: Path) -> dict[str, PerImage]:
+    """Per-picture metrics by method of a file like `{"methods": {NAME: {"per_image": {...}}}}`."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {name: method["per_image"] for name, method in content["methods"].items()}
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f'{path}: not a table of peers ({{"methods": {{NAME: {{"per_image": ...}}}}}})'
+        ) from error
+
+
+def as_text(table: Table, ranked: bool = True) -> str:
+    """The table for a terminal."""
+    return _lines(table, ranked, markdown=False)
+
+
+def as_markdown(table: Table, ranked: bool = True) -> str:
+    """The table for a README or a model card."""
+    return _lines(table, ranked, markdown=True)
+
+
+def _lines(table: Table, ranked: bool, markdown: bool) -> str:
+    header = ["method", *table.metrics, *(["mean rank"] if ranked else [])]
+    rows = [header]
+    for method, means in table.means.items():
+        cells = [method]
+        for metric in table.metrics:
+            if metric not in means:
+                cells.append("–")
+            elif ranked:
+                cells.append(f"{_number(means[metric])} ({table.ranks[method][metric]})")
+            else:
+                cells.append(_number(means[metric]))
+        if ranked:
+            cells.append(f"{table.mean_rank(method):.2f}")
+        rows.append(cells)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    padded = [
+        [
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        for row in rows
+    ]
+    if not markdown:
+        return "\n".join("  ".join(row).rstrip() for row in padded)
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [padded[0], rule, *padded[1:]])
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"

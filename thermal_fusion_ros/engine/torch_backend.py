@@ -1,0 +1,33 @@
+"""torch, eager: CPU in channels-last, or CUDA in half precision. The reference and the last resort."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from thermal_fusion_ros.config import EngineConfig
+from thermal_fusion_ros.models.graph import PerceptionGraph
+
+
+class TorchEngine:
+    """Runs the graph as it is."""
+
+    def __init__(self, graph: PerceptionGraph, height: int, width: int, config: EngineConfig) -> None:
+        wants_cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
+        if wants_cuda and not torch.cuda.is_available():
+            raise RuntimeError("engine.device is cuda, but torch sees no CUDA device")
+        self.device = torch.device("cuda" if wants_cuda else "cpu")
+        self.name = f"torch-{self.device.type}"
+        self.half = wants_cuda
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self.graph = copy.deepcopy(graph).to(self.device).to(memory_format=torch.channels_last)
+
+    def run(self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]) -> NDArray[np.uint8]:
+        inputs = (torch.from_numpy(x)[None].to(self.device) for x in (rgb, thermal, code))
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.float16, enabled=self.half):
+            fused: NDArray[np.uint8] = self.graph(*inputs)[0].cpu().numpy()
+        return fused

@@ -1,0 +1,66 @@
+"""What flows through the package: plain numpy, no ROS, no torch.
+
+Images are row-major, RGB order. Stamps are integer nanoseconds of the recording's clock. Temperature is kelvin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class ThermalKind(str, Enum):
+    """What the numbers of a thermal image are."""
+
+    COUNTS = "counts"  # raw 14/16-bit detector counts, monotonic in radiance, not a temperature
+    TLINEAR = "tlinear"  # temperature-linear: kelvin = pixel * resolution
+    AGC8 = "agc8"  # 8-bit, white hot, contrast already set by the camera
+
+
+@dataclass(frozen=True, slots=True)
+class RgbFrame:
+    """A colour frame: `image` H×W×3 uint8, in the optical frame `frame_id` (REP-103)."""
+
+    stamp_ns: int
+    image: NDArray[np.uint8]
+    frame_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ThermalFrame:
+    """A thermal frame: `image` H×W uint8 or uint16, meaning given by `kind`."""
+
+    stamp_ns: int
+    image: NDArray[np.uint8] | NDArray[np.uint16]
+    kind: ThermalKind
+    frame_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FramePair:
+    """Two frames of the same instant. Results carry the stamp and frame of the RGB camera."""
+
+    rgb: RgbFrame
+    thermal: ThermalFrame
+
+
+@dataclass(slots=True)
+class Perception:
+    """What one pair gives.
+
+    `fused` H×W×3 uint8; `thermal` H×W uint8, the display image the network saw; `temperature_k` H×W float32 kelvin
+    where the source is radiometric, NaN where invalid. All at the size of the RGB frame. The arrays belong to the
+    pipeline and are overwritten by the next call: copy what must outlive it.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    fused: NDArray[np.uint8]
+    thermal: NDArray[np.uint8]
+    temperature_k: NDArray[np.float32] | None = None
+    stage_ms: dict[str, float] = field(default_factory=dict)

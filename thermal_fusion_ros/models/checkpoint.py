@@ -1,0 +1,77 @@
+"""Fusion weights on disk: fp16 safetensors with the vocabulary's codes baked in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.language.vocabulary import Vocabulary
+from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
+
+SHIPPED = Path(__file__).parent / "weights"
+ARCHITECTURES: dict[str, type[nn.Module]] = {"cross_attention": CrossAttentionFusion}
+CODES = "vocabulary.codes"
+
+
+@dataclass(frozen=True)
+class FusionWeights:
+    """A loaded network in evaluation mode, the words it knows, and the hash that identifies its file."""
+
+    model: CrossAttentionFusion
+    vocabulary: Vocabulary
+    digest: str
+
+
+def save_fusion(
+    path: Path,
+    model: CrossAttentionFusion,
+    nouns: list[str],
+    centred: NDArray[np.float32],
+    about: dict[str, Any],
+) -> None:
+    """Write `model` as fp16 with the codes of `nouns` (their centred CLIP vectors, N×512), atomically."""
+    tensors = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
+    # Codes are those of the stored (fp16) projection, so baked words and encoded ones agree.
+    projection = tensors["guidance.linear.weight"].float()
+    tensors[CODES] = torch.from_numpy(centred) @ projection.T
+    metadata = {"architecture": "cross_attention", "nouns": json.dumps(nouns), "about": json.dumps(about)}
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata)
+    partial.replace(path)
+
+
+def load_fusion(path: Path) -> FusionWeights:
+    """Read what :func:`save_fusion` wrote; :class:`InputError` names what is wrong with the file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: not a readable weight file ({error})") from error
+    architecture = metadata.get("architecture")
+    if architecture not in ARCHITECTURES or CODES not in tensors:
+        raise InputError(f"{path}: not fusion weights of this package (architecture: {architecture})")
+    codes = tensors.pop(CODES).numpy()
+    model = CrossAttentionFusion()
+    try:
+        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    except RuntimeError as error:
+        raise InputError(f"{path}: weights do not fit this version's {architecture}; retrain or update") from error
+    vocabulary = Vocabulary(tuple(json.loads(metadata["nouns"])), codes)
+    return FusionWeights(model.eval(), vocabulary, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def shipped(architecture: str) -> Path:
+    """Path of the weights that come with the package."""
+    return SHIPPED / f"{architecture}.safetensors"

@@ -1,0 +1,174 @@
+"""The whole online path, top to bottom: a pair of frames in, what the robot perceives out.
+
+No ROS here: the node, the offline replay and the folder fusion all run this same object.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, OrderedDict
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from thermal_fusion_ros.config import Config
+from thermal_fusion_ros.engine import Engine, build
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.frames import FramePair, Perception
+from thermal_fusion_ros.models.checkpoint import load_fusion, shipped
+from thermal_fusion_ros.models.graph import STRIDE, PerceptionGraph
+from thermal_fusion_ros.sensing.thermal import ThermalProcessor
+
+log = logging.getLogger(__name__)
+
+ENGINES_KEPT = 4  # sizes in use at once; folders of pictures come in many
+SMALLEST = 16  # pixels; below this there is nothing to see
+
+
+class Prepared:
+    """An engine for one image size, with the padded buffers it reads from."""
+
+    def __init__(self, graph: PerceptionGraph, height: int, width: int, config: Config) -> None:
+        self.height, self.width = height, width
+        padded = [-(-edge // STRIDE) * STRIDE for edge in (height, width)]
+        self.engine: Engine
+        self.engine, self.refused = build(graph, padded[0], padded[1], config.engine)
+        self.bottom, self.right = padded[0] - height, padded[1] - width
+        self.rgb = np.empty((*padded, 3), np.uint8)
+        self.thermal = np.empty(padded, np.uint8)
+
+    def run(self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Fused H×W×3; padding mirrors the border, so it leaves no seam."""
+        return self.engine.run(self._pad(rgb, self.rgb), self._pad(thermal, self.thermal), code)[
+            : self.height, : self.width
+        ]
+
+    def _pad(self, image: NDArray[np.uint8], buffer: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if not (self.bottom or self.right):
+            return np.ascontiguousarray(image)
+        cv2.copyMakeBorder(image, 0, self.bottom, 0, self.right, cv2.BORDER_REFLECT_101, dst=buffer)
+        return buffer
+
+
+class Pipeline:
+    """Turns :class:`FramePair` into :class:`Perception`. Used by one thread at a time.
+
+    `counters` says how often something was out of the ordinary; `engine_name` what runs the network and
+    `engine_refused` why a faster backend does not.
+    """
+
+    def __init__(self, config: Config) -> None:
+        """Load the weights. Raises :class:`InputError` when they cannot be read or the prompt is not understood."""
+        self.config = config
+        path = Path(config.fusion.weights) if config.fusion.weights else shipped(config.fusion.model)
+        weights = load_fusion(path)
+        self.vocabulary = weights.vocabulary
+        self._graph = PerceptionGraph(weights.model).eval()
+        self._prepared: OrderedDict[tuple[int, int], Prepared] = OrderedDict()
+        self._thermal = ThermalProcessor(config.thermal)
+        self._resized = np.empty((0, 0), np.uint8)
+        self._sizes_warned: set[tuple[int, ...]] = set()
+        self._prompt = config.fusion.prompt
+        self._code = self.vocabulary.code(self._prompt)
+        self.counters: Counter[str] = Counter()
+        self.engine_name = "none yet"
+        self.engine_refused: list[str] = []
+
+    @property
+    def prompt(self) -> str:
+        """The text that guides fusion now; empty for none."""
+        return self._prompt
+
+    def set_prompt(self, text: str) -> None:
+        """Guide fusion by `text`, vocabulary words; empty for none. :class:`InputError` leaves the old one in force."""
+        code = self.vocabulary.code(text)
+        self._prompt, self._code = text, code
+
+    def update(self, config: Config) -> None:
+        """Apply live parameters; the others were read at construction."""
+        if config.fusion.prompt != self.config.fusion.prompt:
+            self.set_prompt(config.fusion.prompt)
+        if config.thermal != self.config.thermal:
+            self._thermal = ThermalProcessor(config.thermal)
+        self.config = config
+
+    def reset(self) -> None:
+        """Forget everything that was learned from earlier frames: a new recording, or the clock jumped."""
+        self._thermal.reset()
+
+    def prepare(self, height: int, width: int) -> None:
+        """Build and warm up the engine for RGB frames of this size, in pixels."""
+        prepared = self._prepare(height, width)
+        prepared.run(np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8), self._code)
+
+    def process(self, pair: FramePair) -> Perception:
+        """Fuse one pair. :class:`InputError` when a frame cannot be used; the next pair is not affected."""
+        start = time.perf_counter()
+        rgb = pair.rgb.image
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or min(rgb.shape[:2]) < SMALLEST:
+            raise InputError(
+                f"rgb frame: need H×W×3 uint8 of at least {SMALLEST} pixels a side, got {rgb.dtype} {rgb.shape}"
+            )
+        if pair.thermal.image.ndim != 2 or min(pair.thermal.image.shape) < SMALLEST:
+            raise InputError(
+                f"thermal frame: need H×W of at least {SMALLEST} pixels a side, got {pair.thermal.image.shape}"
+            )
+        height, width = rgb.shape[:2]
+        prepared = self._prepare(height, width)
+        begun = time.perf_counter()
+        view = self._thermal(pair.thermal)
+        display, temperature = view.display, view.temperature_k
+        if display.shape != (height, width):
+            self._warn_size(display.shape, (height, width))
+            display = self._fit(display, height, width)
+            if temperature is not None:  # nearest, so that an invalid pixel stays one and spoils no other
+                temperature = cv2.resize(temperature, (width, height), interpolation=cv2.INTER_NEAREST)  # type: ignore[assignment]
+        sensed = time.perf_counter()
+        fused = prepared.run(rgb, display, self._code)
+        done = time.perf_counter()
+        return Perception(
+            stamp_ns=pair.rgb.stamp_ns,
+            frame_id=pair.rgb.frame_id,
+            fused=fused,
+            thermal=display,
+            temperature_k=temperature,
+            stage_ms={
+                "prepare": (begun - start) * 1e3,
+                "thermal": (sensed - begun) * 1e3,
+                "engine": (done - sensed) * 1e3,
+            },
+        )
+
+    def _prepare(self, height: int, width: int) -> Prepared:
+        key = (height, width)
+        if key not in self._prepared:
+            while len(self._prepared) >= ENGINES_KEPT:
+                self._prepared.popitem(last=False)
+            log.info("building the engine for %dx%d", width, height)
+            self._prepared[key] = Prepared(self._graph, height, width, self.config)
+            self.engine_name = self._prepared[key].engine.name
+            self.engine_refused = self._prepared[key].refused
+        self._prepared.move_to_end(key)
+        return self._prepared[key]
+
+    def _fit(self, display: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+        if self._resized.shape != (height, width):
+            self._resized = np.empty((height, width), np.uint8)
+        shrinks = display.shape[0] > height
+        cv2.resize(
+            display, (width, height), dst=self._resized, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        )
+        return self._resized
+
+    def _warn_size(self, thermal: tuple[int, ...], rgb: tuple[int, ...]) -> None:
+        self.counters["thermal_resized"] += 1
+        if (*thermal, *rgb) not in self._sizes_warned:
+            self._sizes_warned.add((*thermal, *rgb))
+            log.warning(
+                "thermal frames are %dx%d, RGB frames %dx%d: thermal is stretched to the RGB size, which fits only if "
+                "both cameras see the same field",
+                thermal[1], thermal[0], rgb[1], rgb[0],
+            )  # fmt: skip

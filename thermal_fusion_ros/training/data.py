@@ -1,0 +1,202 @@
+"""Registered RGB-thermal pairs for training: crops, augmentation, and text that names what is in them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from thermal_fusion_ros.errors import InputError
+
+Image = NDArray[np.uint8]
+SOURCES = {"roadscene": 0.4, "m3svd": 0.35, "llvip": 0.25}  # share of each source in a batch
+MIN_SCORE = 0.5
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """An object: class name and box (x0, y0, x1, y1) in pixels."""
+
+    label: str
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A registered pair: `rgb` H×W×3, `thermal` H×W, uint8, and what is labelled in it."""
+
+    name: str
+    rgb: Image
+    thermal: Image
+    objects: tuple[Labelled, ...]
+
+
+def load_pairs(root: Path, split: str = "train") -> list[Pair]:
+    """Every pair of ``root/split/{vi,ir}`` with the labels of ``root/labels/detections.json``."""
+    paths = sorted((root / split / "vi").glob("*"))
+    if not paths:
+        raise InputError(f"{root}/{split}/vi: no pictures; point --data at a folder with {split}/vi and {split}/ir")
+    labels: dict[str, list[dict[str, Any]]] = {}
+    if (root / "labels" / "detections.json").is_file():
+        labels = json.loads((root / "labels" / "detections.json").read_text())
+    pairs = []
+    for path in paths:
+        visible = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        thermal = cv2.imread(str(root / split / "ir" / path.name), cv2.IMREAD_GRAYSCALE)
+        if visible is None or thermal is None or visible.shape[:2] != thermal.shape:
+            raise InputError(f"{path}: not a readable pair of pictures of one size")
+        found = tuple(
+            Labelled(item["label"], tuple(item["box"]))
+            for item in labels.get(f"{split}/{path.stem}", [])
+            if item["score"] >= MIN_SCORE
+        )
+        rgb = np.ascontiguousarray(visible[..., ::-1])
+        pairs.append(Pair(path.stem, rgb, np.asarray(thermal, np.uint8), found))
+    return pairs
+
+
+@dataclass(frozen=True)
+class Batch:
+    """rgb B×3×S×S and thermal B×1×S×S in [0, 1]; text B×512 centred CLIP sums (zero: no text); boost B×1×S×S, the
+    thermal contrast that the text asks for; emphasis B×1×S×S, 1 on labelled objects."""
+
+    rgb: NDArray[np.float32]
+    thermal: NDArray[np.float32]
+    text: NDArray[np.float32]
+    boost: NDArray[np.float32]
+    emphasis: NDArray[np.float32]
+
+
+class PairSampler:
+    """Batches that depend on (seed, step) alone, so a resumed run sees the same data as an unbroken one."""
+
+    def __init__(self, pairs: list[Pair], nouns: tuple[list[str], NDArray[np.float32]], size: int, seed: int) -> None:
+        """`nouns`: names and centred unit vectors (N×512) of the vocabulary; `size`: crop edge in pixels."""
+        self.pairs, self.size, self.seed = pairs, size, seed
+        self.names, self.vectors = nouns
+        self.index = {name: i for i, name in enumerate(self.names)}
+        self.groups = {s: [p for p in pairs if p.name.startswith(s)] for s in SOURCES}
+        self.groups = {s: g for s, g in self.groups.items() if g} or {"all": pairs}
+
+    def batch(self, step: int, count: int) -> Batch:
+        rng = np.random.default_rng((self.seed, step))
+        share = np.array([SOURCES.get(s, 1.0) for s in self.groups])
+        items = []
+        for _ in range(count):
+            group = list(self.groups.values())[rng.choice(len(share), p=share / share.sum())]
+            items.append(self._sample(group[rng.integers(len(group))], rng))
+        return Batch(*(np.stack(column) for column in zip(*items, strict=True)))
+
+    def _sample(self, pair: Pair, rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
+        size = self.size
+        height, width = pair.thermal.shape
+        scale = max(rng.uniform(0.6, 1.3), (size + 1) / min(height, width))
+        rgb, thermal = (_resize(image, scale) for image in (pair.rgb, pair.thermal))
+        height, width = thermal.shape
+        x, y = self._corner(pair, scale, height, width, rng)
+        rgb = rgb[y : y + size, x : x + size].astype(np.float32) / 255
+        thermal = thermal[y : y + size, x : x + size].astype(np.float32) / 255
+        objects = [
+            (o.label, tuple(c * scale - d for c, d in zip(o.box, (x, y, x, y), strict=True))) for o in pair.objects
+        ]
+        if rng.random() < 0.5:
+            rgb, thermal = rgb[:, ::-1], thermal[:, ::-1]
+            objects = [(label, (size - b[2], b[1], size - b[0], b[3])) for label, b in objects]
+        rgb, thermal = _augment(np.ascontiguousarray(rgb), np.ascontiguousarray(thermal), rng)
+        text, named = self._text([label for label, b in objects if _overlaps(b, size)], rng)
+        boost, emphasis = _boost(thermal, objects, named)
+        return rgb.transpose(2, 0, 1), thermal[None], text, boost[None], emphasis[None]
+
+    def _corner(self, pair: Pair, scale: float, height: int, width: int, rng: np.random.Generator) -> tuple[int, int]:
+        """Half the crops are anywhere, half hold a labelled object if there is one."""
+        size = self.size
+        if pair.objects and rng.random() < 0.5:
+            box = pair.objects[rng.integers(len(pair.objects))].box
+            centre = ((box[0] + box[2]) / 2 * scale, (box[1] + box[3]) / 2 * scale)
+            x, y = (c - size / 2 + rng.uniform(-0.3, 0.3) * size for c in centre)
+            return int(np.clip(x, 0, width - size)), int(np.clip(y, 0, height - size))
+        return int(rng.integers(width - size + 1)), int(rng.integers(height - size + 1))
+
+    def _text(self, present: list[str], rng: np.random.Generator) -> tuple[NDArray[np.float32], set[str]]:
+        """A caption as the weighted sum of its nouns' vectors, and the classes it names."""
+        zero = np.zeros(self.vectors.shape[1], np.float32)
+        draw = rng.random()
+        if draw < 0.35:
+            return zero, set()
+        kinds = sorted(set(present) & set(self.index))
+        if kinds and draw < 0.85:
+            rng.shuffle(kinds)
+            named = kinds[: rng.integers(1, len(kinds) + 1)]
+        else:  # something that is not there: text must not invent
+            named = [self.names[rng.integers(len(self.names))] if rng.random() < 0.5 else str(rng.choice(CLASSES))]
+        nouns = list(named)
+        if rng.random() < 0.3:  # a caption also says things that matter to no box
+            nouns.append(self.names[rng.integers(len(self.names))])
+        weights = rng.dirichlet(np.full(len(nouns), 2.0)).astype(np.float32)
+        text = (weights[:, None] * self.vectors[[self.index[n] for n in nouns]]).sum(0)
+        text += rng.normal(0, rng.uniform(0, 0.25) / np.sqrt(len(text)), len(text)).astype(np.float32)
+        return text.astype(np.float32), set(named)
+
+
+CLASSES = ("person", "car", "truck", "bus", "motorcycle", "bicycle", "traffic light")
+
+
+def _resize(image: Image, scale: float) -> Image:
+    return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _overlaps(box: tuple[float, ...], size: int) -> bool:
+    x0, y0, x1, y1 = box
+    inside = max(0.0, min(x1, size) - max(x0, 0)) * max(0.0, min(y1, size) - max(y0, 0))
+    return inside > 0.4 * (x1 - x0) * (y1 - y0)
+
+
+def _augment(
+    rgb: NDArray[np.float32], thermal: NDArray[np.float32], rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Darker nights, smoke, and other thermal contrasts than the recordings hold."""
+    if rng.random() < 0.2:
+        rgb = rgb * rng.uniform(0.15, 0.7) + rng.normal(0, rng.uniform(0, 0.02), rgb.shape)
+    if rng.random() < 0.12:
+        field = cv2.resize(rng.random((3, 3)).astype(np.float32), thermal.shape[::-1], interpolation=cv2.INTER_CUBIC)
+        density = np.clip(field * rng.uniform(0.6, 1.4), 0, 0.97)[..., None]
+        rgb = rgb * (1 - density) + rng.uniform(0.4, 0.9) * density
+    if rng.random() < 0.3:
+        middle = thermal.mean()
+        thermal = middle + (thermal - middle) * rng.uniform(0.5, 1.2) + rng.uniform(-0.15, 0.1)
+    if rng.random() < 0.15:
+        thermal = thermal + rng.normal(0, rng.uniform(0, 0.02), thermal.shape)
+    return np.clip(rgb, 0, 1).astype(np.float32), np.clip(thermal, 0, 1).astype(np.float32)
+
+
+def _boost(
+    thermal: NDArray[np.float32], objects: list[tuple[str, tuple[float, ...]]], named: set[str]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Thermal contrast of every named object against the ring around it, and where labelled objects are."""
+    size = thermal.shape[0]
+    boost, emphasis = np.zeros_like(thermal), np.zeros_like(thermal)
+    for label, (x0, y0, x1, y1) in objects:
+        px, py = 0.35 * (x1 - x0) + 2, 0.2 * (y1 - y0) + 2
+        outer = np.clip([x0 - px, y0 - py, x1 + px, y1 + py], 0, size).astype(int)
+        inner = np.clip([x0, y0, x1, y1], 0, size).astype(int)
+        if inner[2] - inner[0] < 3 or inner[3] - inner[1] < 3:
+            continue
+        at_inner = np.s_[inner[1] : inner[3], inner[0] : inner[2]]
+        at_outer = np.s_[outer[1] : outer[3], outer[0] : outer[2]]
+        emphasis[at_inner] = 1
+        if label not in named:
+            continue
+        ring = np.ones(thermal[at_outer].shape, bool)
+        ring[inner[1] - outer[1] : inner[3] - outer[1], inner[0] - outer[0] : inner[2] - outer[0]] = False
+        if not ring.any():
+            continue
+        background = float(np.median(thermal[at_outer][ring]))
+        boost[at_inner] = thermal[at_inner] - background
+    sigma = 1.0 + size / 192
+    edge = cv2.GaussianBlur((boost != 0).astype(np.float32), (0, 0), sigma)
+    return (boost * edge).astype(np.float32), cv2.GaussianBlur(emphasis, (0, 0), sigma)

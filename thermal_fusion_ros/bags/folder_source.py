@@ -1,0 +1,182 @@
+"""Recordings kept as two folders: one video each, or pictures with matching names."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from thermal_fusion_ros.bags.pictures import (
+    SUFFIXES as PICTURE_SUFFIXES,
+)
+from thermal_fusion_ros.bags.pictures import (
+    match_pictures,
+    natural_key,
+    read_thermal,
+    read_visible,
+)
+from thermal_fusion_ros.bags.source import FIRST_STAMP_NS, SECOND_NS, Arrival, Recording, Source, thermal_kind
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.frames import RgbFrame, ThermalFrame, ThermalKind
+
+VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v"})
+DEFAULT_FPS = 30.0
+RGB_FRAME_ID, THERMAL_FRAME_ID = "rgb_optical_frame", "thermal_optical_frame"
+
+# The decoder writes its own complaints about broken videos to stderr; ours say which file and what was kept.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+
+def open_folders(visible: Path, thermal: Path, *, clip: str = "", fps: float = 0.0) -> Source:
+    """Open two folders; see :func:`thermal_fusion_ros.bags.source.open_source`."""
+    if fps < 0:
+        raise InputError(f"--fps {fps:g}: frames per second must be positive")
+    videos = {folder: _files(folder, VIDEO_SUFFIXES) for folder in (visible, thermal)}
+    if all(videos.values()):
+        return VideoPairSource(*_choose_videos(videos[visible], videos[thermal], clip), fps=fps)
+    if any(videos.values()) and not all(_files(folder, PICTURE_SUFFIXES) for folder in videos):
+        without = next(folder for folder, found in videos.items() if not found)
+        raise InputError(
+            f"{without}: no video in it, but its neighbour holds one; put the partner video there"
+        )
+    if clip:
+        raise InputError(f"--clip {clip}: {visible} holds pictures, not videos; leave --clip out")
+    return PicturePairSource(visible, thermal, fps=fps or DEFAULT_FPS)
+
+
+class PicturePairSource(Recording):
+    """Pictures with matching names, stamped `fps` apart in natural order of their names.
+
+    A pair of which one picture is unreadable is left out; its time stays empty.
+    """
+
+    def __init__(self, visible: Path, thermal: Path, *, fps: float) -> None:
+        super().__init__(visible.parent.name)
+        self.fps = fps
+        self.pairs, lonely = match_pictures(visible, thermal)
+        self.problems.extend(lonely)
+
+    @property
+    def frame_count(self) -> int | None:
+        """Two per pair."""
+        return 2 * len(self.pairs)
+
+    def arrivals(self) -> Iterator[Arrival]:
+        """RGB first, then thermal, pair by pair. Raises `InputError` when not one pair can be read."""
+        read = 0
+        for index, pair in enumerate(self.pairs):
+            try:
+                visible, thermal = read_visible(pair.visible), read_thermal(pair.thermal)
+            except InputError as error:
+                self.report(str(error))
+                continue
+            read += 1
+            stamp = _stamp(index, self.fps)
+            yield Arrival(stamp, RgbFrame(stamp, visible, RGB_FRAME_ID))
+            yield Arrival(stamp, ThermalFrame(stamp, thermal, thermal_kind(thermal), THERMAL_FRAME_ID))
+        if not read:
+            raise InputError(
+                f"{self.pairs[0].visible.parent}: no pair could be read; first: {self.problems[0]}"
+            )
+
+
+class VideoPairSource(Recording):
+    """Two videos that began together, each stamped by its own frame rate (or `fps` for both)."""
+
+    def __init__(self, visible: Path, thermal: Path, *, fps: float = 0.0) -> None:
+        super().__init__(visible.stem)
+        self.visible, self.thermal = visible, thermal
+        (self.rgb_fps, rgb_count), (self.thermal_fps, thermal_count) = _probe(visible), _probe(thermal)
+        if fps:
+            self.rgb_fps = self.thermal_fps = fps
+        self._frame_count = rgb_count + thermal_count
+
+    @property
+    def frame_count(self) -> int | None:
+        """What the two files' headers promise."""
+        return self._frame_count or None
+
+    def arrivals(self) -> Iterator[Arrival]:
+        """In time order, RGB first where both are due; ends with the shorter video."""
+        ends: dict[Path, int] = {}  # stamp of the last frame of a video that is over
+        period_ns = SECOND_NS / max(self.rgb_fps, self.thermal_fps)
+        streams = (self._rgb(ends), self._thermal(ends))
+        for frame in heapq.merge(*streams, key=lambda frame: frame.stamp_ns):
+            for shorter, end_ns in ends.items():
+                if frame.stamp_ns > end_ns + period_ns / 2:
+                    longer = self.thermal if isinstance(frame, ThermalFrame) else self.visible
+                    seconds = (end_ns - FIRST_STAMP_NS) / SECOND_NS
+                    self.report(f"{shorter}: ends at {seconds:.2f} s; the rest of {longer} is left out")
+                    return
+            yield Arrival(frame.stamp_ns, frame)
+
+    def _rgb(self, ends: dict[Path, int]) -> Iterator[RgbFrame]:
+        for stamp, image in _decode(self.visible, self.rgb_fps, ends):
+            yield RgbFrame(stamp, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), RGB_FRAME_ID)
+
+    def _thermal(self, ends: dict[Path, int]) -> Iterator[ThermalFrame]:
+        for stamp, image in _decode(self.thermal, self.thermal_fps, ends):
+            yield ThermalFrame(
+                stamp, cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), ThermalKind.AGC8, THERMAL_FRAME_ID
+            )
+
+
+def _stamp(index: int, fps: float) -> int:
+    return FIRST_STAMP_NS + round(index * SECOND_NS / fps)
+
+
+def _files(folder: Path, suffixes: frozenset[str]) -> dict[str, Path]:
+    files = (
+        path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")
+    )
+    return {path.stem: path for path in sorted(files, key=lambda path: natural_key(path.name))}
+
+
+def _choose_videos(visible: dict[str, Path], thermal: dict[str, Path], clip: str) -> tuple[Path, Path]:
+    if clip:
+        if clip not in visible or clip not in thermal:
+            both = [name for name in visible if name in thermal]
+            raise InputError(
+                f"--clip {clip}: not a video of both folders; there are: {', '.join(both) or 'none'}"
+            )
+        return visible[clip], thermal[clip]
+    if len(visible) == len(thermal) == 1:
+        return next(iter(visible.values())), next(iter(thermal.values()))
+    both = [name for name in visible if name in thermal]
+    folder = next(iter(visible.values())).parent
+    if not both:
+        raise InputError(f"{folder}: no video has a partner of the same name in the other folder")
+    raise InputError(f"{folder}: holds {len(visible)} videos; choose one with --clip: {', '.join(both)}")
+
+
+def _probe(path: Path) -> tuple[float, int]:
+    capture = cv2.VideoCapture(str(path))
+    try:
+        if not capture.isOpened():
+            raise InputError(f"{path}: not a readable video")
+        fps = capture.get(cv2.CAP_PROP_FPS)
+        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        return (fps if 0 < fps < 1000 else DEFAULT_FPS), max(count, 0)
+    finally:
+        capture.release()
+
+
+def _decode(path: Path, fps: float, ends: dict[Path, int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Stamps and H×W×3 BGR images; notes the last stamp in `ends`. Raises `InputError` without a frame."""
+    capture = cv2.VideoCapture(str(path))
+    try:
+        for index in itertools.count():
+            ok, image = capture.read()
+            if not ok:
+                break
+            yield _stamp(index, fps), image
+    finally:
+        capture.release()
+    if index == 0:
+        raise InputError(f"{path}: no frame can be decoded")
+    ends[path] = _stamp(index - 1, fps)

@@ -1,0 +1,130 @@
+"""Picture files: found, matched by name, read and written. The only place that decodes them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from thermal_fusion_ros.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_PNG_START, _PNG_END = b"\x89PNG", b"IEND"
+
+
+@dataclass(frozen=True)
+class PicturePair:
+    """Two files of the same `name` (the file name without its suffix)."""
+
+    name: str
+    visible: Path
+    thermal: Path
+
+
+def natural_key(text: str) -> list[tuple[int, str]]:
+    """Sort key under which `frame_9` comes before `frame_10`."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
+
+
+def list_pictures(folder: Path) -> dict[str, Path]:
+    """The pictures of `folder` by name, in natural order. Raises `InputError` when there is none."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: not a folder")
+    files = [
+        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    ]
+    if not files:
+        raise InputError(f"{folder}: no pictures in it (looked for {', '.join(sorted(SUFFIXES))})")
+    return {path.stem: path for path in sorted(files, key=lambda path: natural_key(path.name))}
+
+
+def match_pictures(visible: Path, thermal: Path) -> tuple[list[PicturePair], list[str]]:
+    """Pair the pictures of two folders by name.
+
+    Returns the pairs in natural order and one line per picture that has no partner. Raises `InputError`
+    when a folder has no pictures or no name is in both.
+    """
+    ours, theirs = list_pictures(visible), list_pictures(thermal)
+    pairs = [PicturePair(name, path, theirs[name]) for name, path in ours.items() if name in theirs]
+    if not pairs:
+        raise InputError(
+            f"{visible} and {thermal}: no picture has the same name in both "
+            f"(for example {next(iter(ours))} and {next(iter(theirs))}); name partners alike"
+        )
+    lonely = [
+        f"{path}: no picture named {name} in {thermal}" for name, path in ours.items() if name not in theirs
+    ]
+    lonely += [
+        f"{path}: no picture named {name} in {visible}" for name, path in theirs.items() if name not in ours
+    ]
+    return pairs, lonely
+
+
+def read_visible(path: Path) -> NDArray[np.uint8]:
+    """H×W×3 uint8 RGB. Grey pictures are repeated in three channels. Raises `InputError` when unreadable."""
+    return np.ascontiguousarray(_decode(path, cv2.IMREAD_COLOR)[..., ::-1])
+
+
+def eighth_size(path: Path) -> tuple[int, int]:
+    """About an eighth of height and width, (0, 0) when unreadable: cheap, JPEG decodes it directly."""
+    image = cv2.imread(str(path), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+    return (0, 0) if image is None else (image.shape[0], image.shape[1])
+
+
+def read_thermal(path: Path) -> NDArray[Any]:
+    """H×W uint8, or uint16 where the file has 16 bits. Colour is reduced to grey. Raises `InputError`."""
+    image = _decode(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    if image.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{path}: {image.dtype} pixels; store thermal pictures with 8 or 16 bits")
+    return image
+
+
+def write_picture(path: Path, image: NDArray[Any]) -> None:
+    """Write H×W×3 RGB or H×W grey; the suffix chooses the format. Raises `InputError` when that fails."""
+    stored = image[..., ::-1] if image.ndim == 3 else image
+    # PNG: level 1 is three times faster than the default for a few percent more bytes.
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 1] if path.suffix.lower() == ".png" else []
+    try:
+        written, data = cv2.imencode(path.suffix, np.ascontiguousarray(stored), options)
+        if not written:
+            raise InputError(f"{path}: the picture could not be encoded as {path.suffix}")
+        path.write_bytes(data.tobytes())
+    except (OSError, cv2.error) as error:
+        raise InputError(f"{path}: not written: {_reason(error)}") from error
+
+
+def _decode(path: Path, flags: int) -> NDArray[Any]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: not readable: {_reason(error)}") from error
+    if not data:
+        raise InputError(f"{path}: the file is empty")
+    # Decoders fill what is missing with grey and say nothing: cut files are found by their missing end.
+    if data.startswith(_PNG_START) and _PNG_END not in data[-64:]:
+        raise InputError(f"{path}: the PNG is cut short")
+    if (
+        data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < len(data) // 2
+    ):  # earlier ones end a thumbnail
+        raise InputError(f"{path}: the JPEG is cut short")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise InputError(f"{path}: not a readable picture: {_reason(error)}") from error
+    if image is None or image.size == 0:
+        raise InputError(f"{path}: not a readable picture")
+    return image
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).strip().splitlines()[-1]

@@ -1,0 +1,183 @@
+"""A rosbag2 (mcap or sqlite3) as a source of frames, read without ROS."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.rosbag2 import ReaderError
+from rosbags.typesys import Stores, get_typestore
+
+from thermal_fusion_ros.bags.mcap_recovery import RecoveringReader
+from thermal_fusion_ros.bags.source import SECOND_NS, Arrival, Recording, thermal_kind
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.frames import RgbFrame, ThermalFrame
+from thermal_fusion_ros.ros.messages import image_from_message
+
+if TYPE_CHECKING:
+    from rosbags.interfaces import Connection
+
+RGB_TOPIC, THERMAL_TOPIC = "rgb/image_raw", "thermal/image_raw"
+IMAGE, COMPRESSED, CAMERA_INFO = (
+    f"sensor_msgs/msg/{name}" for name in ("Image", "CompressedImage", "CameraInfo")
+)
+
+
+class RosbagSource(Recording):
+    """The colour and the thermal images of a bag.
+
+    Topics: the named ones; else `rgb/image_raw` and `thermal/image_raw` under any namespace; else the only
+    colour and the only mono image topic. A raw topic is preferred to its `/compressed` twin. Frames carry the
+    stamp of their header, or the recorder's time where that is zero.
+    """
+
+    def __init__(
+        self, path: Path, files: Sequence[Path], *, rgb_topic: str = "", thermal_topic: str = ""
+    ) -> None:
+        super().__init__(path.stem)
+        self.path = path
+        self.files = files
+        with self._open() as reader:
+            found = [c for c in reader.connections if c.msgtype in (IMAGE, COMPRESSED) and c.msgcount]
+            images = {c.topic: c for c in found if not c.topic.endswith("/compressedDepth")}
+            self._listing = _list_topics(reader.connections)
+            self.rgb_topic = self._resolve(images, rgb_topic, RGB_TOPIC)
+            self.thermal_topic = self._resolve(images, thermal_topic, THERMAL_TOPIC)
+            if not (self.rgb_topic and self.thermal_topic):
+                self._detect(reader, images)
+            self._frame_count = images[self.rgb_topic].msgcount + images[self.thermal_topic].msgcount
+            for name, topic in (("rgb", self.rgb_topic), ("thermal", self.thermal_topic)):
+                info = _first_camera_info(reader, topic)
+                if info is not None:
+                    self.camera_info[name] = info
+
+    @property
+    def frame_count(self) -> int | None:
+        """Messages on both topics."""
+        return self._frame_count
+
+    def arrivals(self) -> Iterator[Arrival]:
+        """In the order of recording. Raises `InputError` when not one image can be decoded."""
+        undecodable: Counter[str] = Counter()
+        first_error: dict[str, str] = {}
+        time_ns = decoded = 0
+        try:
+            with self._open() as reader:
+                topics = (self.rgb_topic, self.thermal_topic)
+                connections = [c for c in reader.connections if c.topic in topics]
+                for connection, logged_ns, raw in reader.messages(connections):
+                    try:
+                        frame = self._frame(
+                            reader.deserialize(raw, connection.msgtype), connection, logged_ns
+                        )
+                    except (InputError, AnyReaderError) as error:
+                        undecodable[connection.topic] += 1
+                        first_error.setdefault(connection.topic, str(error))
+                        continue
+                    decoded += 1
+                    time_ns = max(time_ns, logged_ns)  # recovered files are in the order of writing
+                    yield Arrival(time_ns, frame)
+        finally:
+            for topic, count in undecodable.items():
+                self.report(f"{self.path}: {topic}: {count} images not decoded; first: {first_error[topic]}")
+        if not decoded:
+            raise InputError(self.problems[0] if self.problems else f"{self.path}: no image in it")
+
+    def _frame(self, message: Any, connection: Connection, logged_ns: int) -> RgbFrame | ThermalFrame:
+        image = image_from_message(message)
+        header = message.header
+        stamp = header.stamp.sec * SECOND_NS + header.stamp.nanosec or logged_ns
+        if connection.topic == self.rgb_topic:
+            return RgbFrame(stamp, _as_colour(image), header.frame_id)
+        grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        return ThermalFrame(stamp, grey, thermal_kind(grey), header.frame_id)
+
+    @contextmanager
+    def _open(self) -> Iterator[AnyReader]:
+        """The bag's reader; what it raises becomes `InputError`, or a problem once messages have come."""
+        default = get_typestore(Stores.ROS2_JAZZY)  # for bags older than the definitions inside bags
+        try:
+            reader = AnyReader(self.files, default_typestore=default)
+            readers = [RecoveringReader(path) for path in self.files]
+            reader.readers = readers
+            reader.open()
+        except (AnyReaderError, ReaderError, OSError, ValueError, sqlite3.Error) as error:
+            raise InputError(f"{self.path}: not a readable bag: {error}") from error
+        for file in readers:
+            if file.truncated:
+                self.report(f"{file.path}: cut short (the recorder did not close it); its first part is used")
+        try:
+            yield reader
+        except InputError:
+            raise
+        except (AnyReaderError, ReaderError, OSError, ValueError, sqlite3.Error) as error:
+            self.report(f"{self.path}: damaged, the rest is left out: {error}")
+        finally:
+            reader.close()
+
+    def _resolve(self, images: dict[str, Connection], wanted: str, default: str) -> str:
+        if wanted:
+            for topic in (wanted, f"/{wanted}"):
+                if topic in images:
+                    return topic
+            raise InputError(f"{self.path}: no images on {wanted}; {self._listing}")
+        for suffix in ("", "/compressed"):
+            matching = [topic for topic in images if f"/{topic}".endswith(f"/{default}{suffix}")]
+            if len(matching) == 1:
+                return matching[0]
+        return ""
+
+    def _detect(self, reader: AnyReader, images: dict[str, Connection]) -> None:
+        """Fill in the missing topics where the first image of each topic tells them apart."""
+        colour, mono = [], []
+        for topic, connection in images.items():
+            if topic.endswith("/compressed") and topic.removesuffix("/compressed") in images:
+                continue
+            _, _, raw = next(iter(reader.messages([connection])))
+            try:
+                image = image_from_message(reader.deserialize(raw, connection.msgtype))
+            except (InputError, AnyReaderError):
+                continue
+            if topic not in (self.rgb_topic, self.thermal_topic):
+                (colour if image.ndim == 3 else mono).append(topic)
+        if not self.rgb_topic:
+            self.rgb_topic = self._only("colour", colour, "--rgb-topic")
+        if not self.thermal_topic:
+            self.thermal_topic = self._only("mono", mono, "--thermal-topic")
+
+    def _only(self, what: str, topics: list[str], option: str) -> str:
+        if len(topics) == 1:
+            return topics[0]
+        found = ", ".join(topics) or "none"
+        raise InputError(
+            f"{self.path}: {what} image topics: {found}; choose one with {option}; {self._listing}"
+        )
+
+
+def _as_colour(image: np.ndarray) -> np.ndarray:
+    """H×W×3 uint8 of what may be grey or 16-bit."""
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    return image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+
+
+def _first_camera_info(reader: AnyReader, topic: str) -> Any | None:
+    """The first CameraInfo beside an image topic (`a/image_raw` → `a/camera_info`)."""
+    base = topic.removesuffix("/compressed").rpartition("/")[0]
+    for connection in reader.connections:
+        if connection.topic == f"{base}/camera_info" and connection.msgtype == CAMERA_INFO:
+            for _, _, raw in reader.messages([connection]):
+                return reader.deserialize(raw, connection.msgtype)
+    return None
+
+
+def _list_topics(connections: Sequence[Connection]) -> str:
+    topics = ", ".join(f"{c.topic} ({c.msgtype.rpartition('/')[2]}, {c.msgcount})" for c in connections)
+    return f"the bag has {topics}" if topics else "the bag is empty"

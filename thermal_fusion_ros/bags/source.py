@@ -1,0 +1,128 @@
+"""What every recording looks like to the rest of the package, and how one is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.frames import RgbFrame, ThermalFrame, ThermalKind
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FIRST_STAMP_NS = 1_000_000_000  # of recordings without a clock; 0 would read as "no stamp" in ROS
+SECOND_NS = 1_000_000_000
+BAG_SUFFIXES = (".mcap", ".db3")
+FOLDER_NAMES = (("visible", "infrared"), ("vi", "ir"), ("rgb", "thermal"))
+_ACCEPTED = (
+    "a rosbag2 (folder, .mcap or .db3), or a folder with sub-folders "
+    + " | ".join("+".join(names) for names in FOLDER_NAMES)
+    + ", each holding one video or pictures with matching names"
+)
+
+
+class Arrival(NamedTuple):
+    """A frame and when it arrived at the recorder, ns; never decreasing within a recording."""
+
+    time_ns: int
+    frame: RgbFrame | ThermalFrame
+
+
+class Source(Protocol):
+    """A recording that can be played any number of times.
+
+    `problems` gathers, during a pass, one line for everything that could not be read; the pass goes on
+    without it. `camera_info` has the recording's sensor_msgs/CameraInfo (any object with its fields) under
+    "rgb" and "thermal" where it holds them.
+    """
+
+    name: str
+    problems: list[str]
+    camera_info: dict[str, Any]
+
+    @property
+    def frame_count(self) -> int | None:
+        """Estimate of the frames of both streams together for progress bars; None when nobody knows."""
+
+    def arrivals(self) -> Iterator[Arrival]:
+        """One pass over the frames of both streams in the order of arrival."""
+
+    def __iter__(self) -> Iterator[RgbFrame | ThermalFrame]:
+        """The frames of one pass alone."""
+
+
+class Recording:
+    """What the sources share."""
+
+    name: str
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.problems: list[str] = []
+        self.camera_info: dict[str, Any] = {}
+
+    def arrivals(self) -> Iterator[Arrival]:
+        """One pass; see :class:`Source`."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[RgbFrame | ThermalFrame]:
+        return (arrival.frame for arrival in self.arrivals())
+
+    def report(self, problem: str) -> None:
+        """Note a problem once, however often the recording is played."""
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+
+def open_source(
+    path: Path,
+    *,
+    rgb_topic: str = "",
+    thermal_topic: str = "",
+    clip: str = "",
+    fps: float = 0.0,
+) -> Source:
+    """Open a recording.
+
+    `rgb_topic`, `thermal_topic`: of a bag; empty finds them. `clip`: which one, where the sub-folders hold
+    several videos. `fps`: stamps of pictures (30 when 0) and videos (their own when 0). Raises `InputError`
+    with what is wrong: no such file, not a recording, truncated beyond use, topics that can't be told
+    apart, nothing that matches.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; a source is {_ACCEPTED}")
+    bag_files = _bag_files(path)
+    if bag_files:
+        from thermal_fusion_ros.bags.rosbag_source import RosbagSource
+
+        return RosbagSource(path, bag_files, rgb_topic=rgb_topic, thermal_topic=thermal_topic)
+    if path.is_dir():
+        for visible, thermal in FOLDER_NAMES:
+            if (path / visible).is_dir() and (path / thermal).is_dir():
+                from thermal_fusion_ros.bags.folder_source import open_folders
+
+                return open_folders(path / visible, path / thermal, clip=clip, fps=fps)
+        if not any(path.iterdir()):
+            raise InputError(f"{path}: the folder is empty; a source is {_ACCEPTED}")
+    raise InputError(f"{path}: not a recording; a source is {_ACCEPTED}")
+
+
+def thermal_kind(image: NDArray[Any]) -> ThermalKind:
+    """What a thermal image most likely is, by its depth: 8-bit has its contrast set, 16-bit is raw counts."""
+    return ThermalKind.AGC8 if image.dtype == "uint8" else ThermalKind.COUNTS
+
+
+def _bag_files(path: Path) -> list[Path]:
+    """The storage files of a rosbag2, in order of writing; none when `path` is something else."""
+    if path.is_file():
+        return [path] if path.suffix in BAG_SUFFIXES else []
+    from thermal_fusion_ros.bags.pictures import natural_key
+
+    files = (file for file in path.iterdir() if file.suffix in BAG_SUFFIXES)
+    found = sorted(files, key=lambda file: natural_key(file.name))
+    if not found and (path / "metadata.yaml").is_file():
+        return [path]
+    return found

@@ -1,0 +1,166 @@
+"""Writing a rosbag2 without ROS: one `.mcap` or `.db3` file, or a bag folder with its metadata."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
+from thermal_fusion_ros.bags.source import SECOND_NS
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.frames import RgbFrame
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rosbags.interfaces import Connection
+
+    from thermal_fusion_ros.bags.source import Arrival, Source
+
+STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
+_STORAGE_OF_SUFFIX = {".mcap": "mcap", ".db3": "sqlite3"}
+_METADATA_VERSION = 9  # rosbag2 of Jazzy
+
+
+class BagWriter:
+    """A rosbag2 being written; use it in a `with` statement, which closes it whatever happens.
+
+    `path`: `FILE.mcap` or `FILE.db3` gives that one file, anything else a bag folder with `storage` inside.
+    The same calls give the same bytes. Raises `InputError` when `path` exists or can't be written.
+    """
+
+    def __init__(self, path: Path, storage: str = "mcap") -> None:
+        self.path = path
+        self.typestore = get_typestore(Stores.ROS2_JAZZY)
+        suffix = path.suffix
+        self._is_file = suffix in _STORAGE_OF_SUFFIX
+        # The writer knows folders only: a single file is taken out of one that has its name.
+        self._folder = path.with_name(f".{path.name}.part") / path.stem if self._is_file else path
+        plugin = STORAGES[_STORAGE_OF_SUFFIX.get(suffix, storage)]
+        self._connections: dict[str, Connection] = {}
+        if path.exists():
+            raise InputError(f"{path}: exists already; remove it or choose another name")
+        try:
+            if self._is_file and self._folder.parent.exists():
+                shutil.rmtree(self._folder.parent)  # left by a writer that was killed
+            self._writer = Writer(self._folder, version=_METADATA_VERSION, storage_plugin=plugin)
+            self._writer.open()
+        except OSError as error:
+            raise InputError(f"{path}: not writable: {error.strerror}") from error
+
+    def __enter__(self) -> BagWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if error is not None and not self._connections:  # nothing came: leave nothing behind
+            shutil.rmtree(self.path) if self.path.is_dir() else self.path.unlink()
+
+    def close(self) -> None:
+        """Write index and metadata and, for a single file, put it where it belongs."""
+        self._writer.close()
+        if self._is_file:
+            written = next(file for file in self._folder.iterdir() if file.suffix in _STORAGE_OF_SUFFIX)
+            written.replace(self.path)
+            shutil.rmtree(self._folder.parent)
+
+    def type(self, name: str) -> Any:
+        """Message class by name (`sensor_msgs/msg/Image`), to be built with all its fields."""
+        return self.typestore.types[name]
+
+    def write(self, topic: str, message: Any, time_ns: int) -> None:
+        """Write a message of a class given by :meth:`type` as recorded at `time_ns`."""
+        kind = message.__msgtype__
+        self.write_serialized(topic, kind, self.typestore.serialize_cdr(message, kind), time_ns)
+
+    def write_serialized(self, topic: str, kind: str, data: bytes | memoryview, time_ns: int) -> None:
+        """Write an already serialised (CDR) message of type `kind`."""
+        connection = self._connections.get(topic)
+        if connection is None:
+            connection = self._writer.add_connection(topic, kind, typestore=self.typestore)
+            self._connections[topic] = connection
+        self._writer.write(connection, time_ns, data)
+
+    def write_image(
+        self,
+        topic: str,
+        image: NDArray[Any],
+        *,
+        stamp_ns: int,
+        frame_id: str,
+        time_ns: int | None = None,
+        compressed: bool = False,
+    ) -> None:
+        """Write an H×W×3 RGB or H×W mono (8 or 16 bit) image.
+
+        `compressed` writes `topic`/compressed: JPEG for colour, lossless PNG for mono (a measurement, perhaps).
+        """
+        header = self.header(stamp_ns, frame_id)
+        time_ns = stamp_ns if time_ns is None else time_ns
+        if compressed:
+            kind, data = _compress(image)
+            message = self.type("sensor_msgs/msg/CompressedImage")(header=header, format=kind, data=data)
+            self.write(f"{topic}/compressed", message, time_ns)
+            return
+        height, width = image.shape[:2]
+        flat = np.ascontiguousarray(image).view(np.uint8).reshape(-1)
+        message = self.type("sensor_msgs/msg/Image")(
+            header=header,
+            height=height,
+            width=width,
+            encoding=encoding_of(image),
+            is_bigendian=0,
+            step=flat.size // height,
+            data=flat,
+        )
+        self.write(topic, message, time_ns)
+
+    def header(self, stamp_ns: int, frame_id: str) -> Any:
+        """A std_msgs/Header."""
+        time = self.type("builtin_interfaces/msg/Time")
+        sec, nanosec = divmod(stamp_ns, SECOND_NS)
+        return self.type("std_msgs/msg/Header")(stamp=time(sec=sec, nanosec=nanosec), frame_id=frame_id)
+
+
+def encoding_of(image: NDArray[Any]) -> str:
+    """The sensor_msgs encoding of an RGB or mono array."""
+    if image.ndim == 3:
+        return "rgb8"
+    return "mono8" if image.dtype == np.uint8 else "mono16"
+
+
+def _compress(image: NDArray[Any]) -> tuple[str, NDArray[np.uint8]]:
+    """Format text as image_transport writes it, and the bytes."""
+    if image.ndim == 3:
+        stored = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        return "rgb8; jpeg compressed bgr8", cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, 95])[
+            1
+        ].ravel()
+    encoded = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].ravel()
+    return f"{encoding_of(image)}; png compressed ", encoded
+
+
+def write_frame(writer: BagWriter, source: Source, arrival: Arrival, *, compressed: bool = False) -> None:
+    """Write a frame of `source` under the package's own topic names, with its camera_info where known."""
+    stream = "rgb" if isinstance(arrival.frame, RgbFrame) else "thermal"
+    frame = arrival.frame
+    writer.write_image(
+        f"/{stream}/image_raw",
+        frame.image,
+        stamp_ns=frame.stamp_ns,
+        frame_id=frame.frame_id,
+        time_ns=arrival.time_ns,
+        compressed=compressed,
+    )
+    info = source.camera_info.get(stream)
+    if info is not None:
+        header = writer.header(frame.stamp_ns, frame.frame_id)
+        writer.write(f"/{stream}/camera_info", dataclasses.replace(info, header=header), arrival.time_ns)

@@ -1,0 +1,89 @@
+"""`thermal-fusion fuse`: two folders of pictures in, fused pictures out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thermal_fusion_ros.cli._options import add_config_options, progress, read_config
+
+if TYPE_CHECKING:
+    from thermal_fusion_ros.bags.pictures import PicturePair
+    from thermal_fusion_ros.pipeline import Pipeline
+
+HELP = "fuse two folders of pictures with matching names"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Folders, model and prompt."""
+    parser.add_argument("--visible", type=Path, required=True, metavar="DIR", help="colour pictures")
+    parser.add_argument(
+        "--thermal", type=Path, required=True, metavar="DIR", help="thermal pictures, same names"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where NAME.png is written")
+    parser.add_argument("--model", help="fusion network (fusion.model)")
+    parser.add_argument("--prompt", help="what matters, e.g. 'person, car' (fusion.prompt)")
+    add_config_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fuse what can be fused, name the rest; 2 when anything failed."""
+    from thermal_fusion_ros.bags.pictures import match_pictures
+    from thermal_fusion_ros.bags.sinks import make_folder
+    from thermal_fusion_ros.cli.main import EXIT_BAD_INPUT
+    from thermal_fusion_ros.pipeline import Pipeline
+
+    config = read_config(args)
+    given = {"fusion.model": args.model, "fusion.prompt": args.prompt}
+    config = config.with_values({name: value for name, value in given.items() if value is not None})
+    pairs, problems = match_pictures(args.visible, args.thermal)
+    make_folder(args.out)
+    pipeline = Pipeline(config)
+    fused = 0
+    try:
+        with progress(len(pairs), "pair", "fusing") as bar:
+            for pair in _by_size(pairs):
+                problem = fuse_pair(pipeline, pair, args.out)
+                fused += problem is None
+                problems += [problem] if problem else []
+                bar.update()
+    finally:
+        for problem in problems:
+            print(f"thermal-fusion: {problem}", file=sys.stderr)
+        print(
+            f"{fused} of {len(pairs)} pairs fused into {args.out}"
+            + (f", {len(problems)} problems" * bool(problems))
+        )
+    return EXIT_BAD_INPUT if problems else 0
+
+
+def fuse_pair(pipeline: Pipeline, pair: PicturePair, out: Path) -> str | None:
+    """Write `out`/NAME.png; returns what went wrong instead, if something did."""
+    from thermal_fusion_ros.bags.pictures import read_thermal, read_visible, write_picture
+    from thermal_fusion_ros.bags.source import thermal_kind
+    from thermal_fusion_ros.errors import InputError
+    from thermal_fusion_ros.frames import FramePair, RgbFrame, ThermalFrame
+
+    try:
+        thermal = read_thermal(pair.thermal)
+        frames = FramePair(
+            RgbFrame(0, read_visible(pair.visible)), ThermalFrame(0, thermal, thermal_kind(thermal))
+        )
+        pipeline.reset()  # pictures of a folder are no film: nothing is carried from one to the next
+        write_picture(out / f"{pair.name}.png", pipeline.process(frames).fused)
+    except InputError as error:
+        return str(error) if pair.name in str(error) else f"{pair.name}: {error}"
+    return None
+
+
+def _by_size(pairs: list[PicturePair]) -> list[PicturePair]:
+    """The pairs grouped by size of the visible picture: an engine serves one size at a time."""
+    from thermal_fusion_ros.bags.pictures import eighth_size
+
+    groups: defaultdict[tuple[int, int], list[PicturePair]] = defaultdict(list)
+    for pair in pairs:
+        groups[eighth_size(pair.visible)].append(pair)
+    return [pair for group in groups.values() for pair in group]

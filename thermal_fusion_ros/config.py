@@ -41,9 +41,10 @@ class Parameter:
 
     @property
     def type(self) -> type:
+        """The Python type of every value of this parameter."""
         return type(self.default)
 
-    def check(self, value: Any) -> Value:
+    def check(self, value: Any) -> Any:
         """Return `value` as this parameter's type, or raise :class:`InputError` naming the remedy."""
         wanted = self.type
         if wanted is float and isinstance(value, int) and not isinstance(value, bool):
@@ -53,13 +54,15 @@ class Parameter:
         spec = self.spec
         if spec.choices and value not in spec.choices:
             raise InputError(f"{self.name}: {value!r} is not one of {', '.join(spec.choices)}")
-        if wanted in (int, float):
+        if isinstance(value, (int, float)) and wanted is not bool:
             if not math.isfinite(value):
                 raise InputError(f"{self.name}: {value!r} is not finite (default: {self.default!r})")
             low = -math.inf if spec.low is None else spec.low
             high = math.inf if spec.high is None else spec.high
             if not low <= value <= high:
-                raise InputError(f"{self.name}: {value!r} is outside [{low:g}, {high:g}] {spec.unit}".rstrip())
+                raise InputError(
+                    f"{self.name}: {value!r} is outside [{low:g}, {high:g}] {spec.unit}".rstrip()
+                )
         return value
 
     def parse(self, text: str) -> Value:
@@ -71,7 +74,8 @@ class Parameter:
                 raise InputError(f"{self.name}: {text!r} is not true or false")
             return words[text.lower()]
         try:
-            return self.check(self.type(text))
+            value: Value = self.check(self.type(text))
+            return value
         except ValueError as error:
             if isinstance(error, InputError):
                 raise
@@ -80,7 +84,7 @@ class Parameter:
 
 def param(
     default: Value,
-    help: str,  # noqa: A002
+    help: str,
     *,
     unit: str = "",
     low: float | None = None,
@@ -97,10 +101,16 @@ class InputConfig:
     """What arrives."""
 
     transport: str = param(
-        "raw", "Message type of both inputs: sensor_msgs/Image or CompressedImage.", choices=("raw", "compressed")
+        "raw",
+        "Message type of both inputs: sensor_msgs/Image or CompressedImage.",
+        choices=("raw", "compressed"),
     )
     watchdog_s: float = param(
-        2.0, "Silence on an input after which the diagnostics report it as stale.", unit="s", low=0.1, high=60.0
+        2.0,
+        "Silence on an input after which the diagnostics report it as stale.",
+        unit="s",
+        low=0.1,
+        high=60.0,
     )
 
 
@@ -117,10 +127,20 @@ class SyncConfig:
         0.05, "Largest stamp distance of a pair, after offsets.", unit="s", low=0.0, high=1.0, live=True
     )
     rgb_offset_s: float = param(
-        0.0, "Subtracted from RGB stamps: how late that camera stamps.", unit="s", low=-1.0, high=1.0, live=True
+        0.0,
+        "Subtracted from RGB stamps: how late that camera stamps.",
+        unit="s",
+        low=-1.0,
+        high=1.0,
+        live=True,
     )
     thermal_offset_s: float = param(
-        0.0, "Subtracted from thermal stamps: how late that camera stamps.", unit="s", low=-1.0, high=1.0, live=True
+        0.0,
+        "Subtracted from thermal stamps: how late that camera stamps.",
+        unit="s",
+        low=-1.0,
+        high=1.0,
+        live=True,
     )
 
 
@@ -143,7 +163,9 @@ class FusionConfig:
     model: str = param("cross_attention", "Fusion network.", choices=("cross_attention",))
     weights: str = param("", "Path of a .safetensors file; empty means the one that ships with the package.")
     prompt: str = param(
-        "", "What matters, in vocabulary words (`person`, `two cars`); empty means no text guidance.", live=True
+        "",
+        "What matters, in vocabulary words (`person`, `two cars`); empty means no text guidance.",
+        live=True,
     )
 
 
@@ -162,7 +184,9 @@ class EngineConfig:
 class OutputConfig:
     """What is published."""
 
-    compressed: bool = param(True, "Also offer `fused/image_raw/compressed` (JPEG; encoded only when subscribed).")
+    compressed: bool = param(
+        True, "Also offer `fused/image_raw/compressed` (JPEG; encoded only when subscribed)."
+    )
     jpeg_quality: int = param(90, "JPEG quality of the compressed topic.", low=1, high=100, live=True)
 
 
@@ -170,10 +194,10 @@ class OutputConfig:
 class NodeConfig:
     """How the node behaves."""
 
-    autostart: bool = param(True, "Configure and activate without being asked; false waits for a lifecycle manager.")
-    diagnostics_period_s: float = param(
-        1.0, "Period of /diagnostics.", unit="s", low=0.1, high=60.0
+    autostart: bool = param(
+        True, "Configure and activate without being asked; false waits for a lifecycle manager."
     )
+    diagnostics_period_s: float = param(1.0, "Period of /diagnostics.", unit="s", low=0.1, high=60.0)
 
 
 @dataclass(frozen=True)

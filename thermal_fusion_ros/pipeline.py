@@ -40,7 +40,9 @@ class Prepared:
         self.rgb = np.empty((*padded, 3), np.uint8)
         self.thermal = np.empty(padded, np.uint8)
 
-    def run(self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def run(
+        self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]
+    ) -> NDArray[np.uint8]:
         """Fused H×W×3; padding mirrors the border, so it leaves no seam."""
         return self.engine.run(self._pad(rgb, self.rgb), self._pad(thermal, self.thermal), code)[
             : self.height, : self.width
@@ -159,7 +161,10 @@ class Pipeline:
             self._resized = np.empty((height, width), np.uint8)
         shrinks = display.shape[0] > height
         cv2.resize(
-            display, (width, height), dst=self._resized, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            display,
+            (width, height),
+            dst=self._resized,
+            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
         )
         return self._resized
 

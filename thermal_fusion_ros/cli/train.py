@@ -12,7 +12,9 @@ HELP = "train a network (stages: fusion); resumes a run left in --out"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One flag per training setting, with the defaults that made the shipped weights."""
     parser.add_argument("stage", choices=["fusion"])
-    parser.add_argument("--data", type=Path, required=True, help="folder with train/{vi,ir}, labels/, clip_text/")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with train/{vi,ir}, labels/, clip_text/"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/fusion"), help="checkpoints, log and weights")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--batch", type=int)
@@ -24,6 +26,10 @@ def run(args: argparse.Namespace) -> int:
     """Train and print the path of the weights."""
     from thermal_fusion_ros.training.stages import fusion
 
-    given = {name: getattr(args, name) for name in ("steps", "batch", "crop", "seed") if getattr(args, name) is not None}
+    given = {
+        name: getattr(args, name)
+        for name in ("steps", "batch", "crop", "seed")
+        if getattr(args, name) is not None
+    }
     print(fusion.train(args.data, args.out, dataclasses.replace(fusion.Settings(), **given)))
     return 0

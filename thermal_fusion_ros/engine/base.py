@@ -88,4 +88,6 @@ def check(engine: Engine, graph: PerceptionGraph, height: int, width: int) -> No
     error = np.abs(got.astype(np.int16) - wanted)
     mean, tail = float(error.mean()), float(np.quantile(error, 0.999))
     if mean > MEAN_TOLERANCE or tail > P999_TOLERANCE:
-        raise RuntimeError(f"output differs from eager torch by {mean:.2f} in the mean, {tail:.0f} in the tail (of 255)")
+        raise RuntimeError(
+            f"output differs from eager torch by {mean:.2f} in the mean, {tail:.0f} in the tail (of 255)"
+        )

@@ -34,7 +34,10 @@ class OpenVinoEngine:
         self.name = f"openvino-cpu-{precision}"
         self.request: openvino.InferRequest = compiled.create_infer_request()
 
-    def run(self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def run(
+        self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]
+    ) -> NDArray[np.uint8]:
+        """See :meth:`Engine.run`."""
         self.request.infer([rgb[None], thermal[None], code[None]], share_inputs=True, share_outputs=True)
         fused: NDArray[np.uint8] = self.request.get_output_tensor(0).data[0]
         return fused

@@ -24,9 +24,13 @@ class TorchEngine:
         self.half = wants_cuda
         if config.threads:
             torch.set_num_threads(config.threads)
-        self.graph = copy.deepcopy(graph).to(self.device).to(memory_format=torch.channels_last)
+        self.graph = copy.deepcopy(graph).to(self.device)
+        self.graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def run(self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def run(
+        self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]
+    ) -> NDArray[np.uint8]:
+        """See :meth:`Engine.run`."""
         inputs = (torch.from_numpy(x)[None].to(self.device) for x in (rgb, thermal, code))
         with torch.inference_mode(), torch.autocast(self.device.type, torch.float16, enabled=self.half):
             fused: NDArray[np.uint8] = self.graph(*inputs)[0].cpu().numpy()

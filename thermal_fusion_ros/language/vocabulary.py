@@ -20,10 +20,10 @@ SYNONYMS = {
     "traffic signal": "traffic light", "stoplight": "traffic light", "street lamp": "street light",
     "puppy": "dog", "coach": "bus",
 }  # fmt: skip
-NUMBERS = "one two three four five six seven eight nine ten several many some few".split()
 FILLERS = frozenset(
-    "a an the and or of with in on at to near for all any every each please show find look highlight me only "
-    "left right ahead front behind warm hot cold bright dark".split() + NUMBERS
+    """a an the and or of with in on at to near for all any every each please show find look highlight me only
+    left right ahead front behind warm hot cold bright dark
+    one two three four five six seven eight nine ten several many some few""".split()
 )
 
 

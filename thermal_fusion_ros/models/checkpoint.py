@@ -67,7 +67,9 @@ def load_fusion(path: Path) -> FusionWeights:
     try:
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except RuntimeError as error:
-        raise InputError(f"{path}: weights do not fit this version's {architecture}; retrain or update") from error
+        raise InputError(
+            f"{path}: weights do not fit this version's {architecture}; retrain or update"
+        ) from error
     vocabulary = Vocabulary(tuple(json.loads(metadata["nouns"])), codes)
     return FusionWeights(model.eval(), vocabulary, hashlib.sha256(path.read_bytes()).hexdigest())
 

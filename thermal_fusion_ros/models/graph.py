@@ -30,7 +30,9 @@ def example_inputs(height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     y = torch.linspace(0, 1, height)[:, None]
     x = torch.linspace(0, 1, width)[None, :]
-    waves = torch.stack([0.5 + 0.5 * torch.sin(2 * torch.pi * f * (x + 0.7 * y)) for f in (1.0, 3.0, 11.0, 37.0)])
+    waves = torch.stack(
+        [0.5 + 0.5 * torch.sin(2 * torch.pi * f * (x + 0.7 * y)) for f in (1.0, 3.0, 11.0, 37.0)]
+    )
     noise = torch.rand((4, height, width), generator=generator)
     image = ((0.8 * waves + 0.2 * noise) * 255).to(torch.uint8)
     code = torch.randn((1, CODE_DIM), generator=generator)

@@ -53,5 +53,6 @@ class FiLM(nn.Module):
         nn.init.normal_(self.gamma_beta.weight, std=0.01)
 
     def forward(self, x_BCHW: Tensor, code_BD: Tensor) -> Tensor:
+        """Modulate features BCHW by codes BD (D = 64)."""
         gamma, beta = self.gamma_beta(code_BD)[:, :, None, None].chunk(2, dim=1)
         return x_BCHW * (1 + gamma) + beta

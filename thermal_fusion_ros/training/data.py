@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from thermal_fusion_ros.errors import InputError
 
 Image = NDArray[np.uint8]
+Floats = NDArray[Any]  # float32; numpy's stubs lose the precision at every step
 SOURCES = {"roadscene": 0.4, "m3svd": 0.35, "llvip": 0.25}  # share of each source in a batch
 MIN_SCORE = 0.5
 
@@ -40,7 +41,9 @@ def load_pairs(root: Path, split: str = "train") -> list[Pair]:
     """Every pair of ``root/split/{vi,ir}`` with the labels of ``root/labels/detections.json``."""
     paths = sorted((root / split / "vi").glob("*"))
     if not paths:
-        raise InputError(f"{root}/{split}/vi: no pictures; point --data at a folder with {split}/vi and {split}/ir")
+        raise InputError(
+            f"{root}/{split}/vi: no pictures; point --data at a folder with {split}/vi and {split}/ir"
+        )
     labels: dict[str, list[dict[str, Any]]] = {}
     if (root / "labels" / "detections.json").is_file():
         labels = json.loads((root / "labels" / "detections.json").read_text())
@@ -56,26 +59,27 @@ def load_pairs(root: Path, split: str = "train") -> list[Pair]:
             if item["score"] >= MIN_SCORE
         )
         rgb = np.ascontiguousarray(visible[..., ::-1])
-        pairs.append(Pair(path.stem, rgb, np.asarray(thermal, np.uint8), found))
+        pairs.append(Pair(path.stem, rgb.astype(np.uint8, copy=False), np.asarray(thermal, np.uint8), found))
     return pairs
 
 
 @dataclass(frozen=True)
 class Batch:
     """rgb B×3×S×S and thermal B×1×S×S in [0, 1]; text B×512 centred CLIP sums (zero: no text); boost B×1×S×S, the
-    thermal contrast that the text asks for; emphasis B×1×S×S, 1 on labelled objects."""
+    thermal contrast that the text asks for; emphasis B×1×S×S, 1 on labelled objects.
+    """
 
-    rgb: NDArray[np.float32]
-    thermal: NDArray[np.float32]
-    text: NDArray[np.float32]
-    boost: NDArray[np.float32]
-    emphasis: NDArray[np.float32]
+    rgb: Floats
+    thermal: Floats
+    text: Floats
+    boost: Floats
+    emphasis: Floats
 
 
 class PairSampler:
     """Batches that depend on (seed, step) alone, so a resumed run sees the same data as an unbroken one."""
 
-    def __init__(self, pairs: list[Pair], nouns: tuple[list[str], NDArray[np.float32]], size: int, seed: int) -> None:
+    def __init__(self, pairs: list[Pair], nouns: tuple[list[str], Floats], size: int, seed: int) -> None:
         """`nouns`: names and centred unit vectors (N×512) of the vocabulary; `size`: crop edge in pixels."""
         self.pairs, self.size, self.seed = pairs, size, seed
         self.names, self.vectors = nouns
@@ -84,6 +88,7 @@ class PairSampler:
         self.groups = {s: g for s, g in self.groups.items() if g} or {"all": pairs}
 
     def batch(self, step: int, count: int) -> Batch:
+        """The batch of training step `step`: `count` crops."""
         rng = np.random.default_rng((self.seed, step))
         share = np.array([SOURCES.get(s, 1.0) for s in self.groups])
         items = []
@@ -92,17 +97,18 @@ class PairSampler:
             items.append(self._sample(group[rng.integers(len(group))], rng))
         return Batch(*(np.stack(column) for column in zip(*items, strict=True)))
 
-    def _sample(self, pair: Pair, rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
+    def _sample(self, pair: Pair, rng: np.random.Generator) -> tuple[Floats, ...]:
         size = self.size
         height, width = pair.thermal.shape
         scale = max(rng.uniform(0.6, 1.3), (size + 1) / min(height, width))
-        rgb, thermal = (_resize(image, scale) for image in (pair.rgb, pair.thermal))
-        height, width = thermal.shape
+        colour, heat = (_resize(image, scale) for image in (pair.rgb, pair.thermal))
+        height, width = heat.shape
         x, y = self._corner(pair, scale, height, width, rng)
-        rgb = rgb[y : y + size, x : x + size].astype(np.float32) / 255
-        thermal = thermal[y : y + size, x : x + size].astype(np.float32) / 255
+        rgb: Floats = colour[y : y + size, x : x + size].astype(np.float32) / 255
+        thermal: Floats = heat[y : y + size, x : x + size].astype(np.float32) / 255
         objects = [
-            (o.label, tuple(c * scale - d for c, d in zip(o.box, (x, y, x, y), strict=True))) for o in pair.objects
+            (o.label, tuple(c * scale - d for c, d in zip(o.box, (x, y, x, y), strict=True)))
+            for o in pair.objects
         ]
         if rng.random() < 0.5:
             rgb, thermal = rgb[:, ::-1], thermal[:, ::-1]
@@ -112,7 +118,9 @@ class PairSampler:
         boost, emphasis = _boost(thermal, objects, named)
         return rgb.transpose(2, 0, 1), thermal[None], text, boost[None], emphasis[None]
 
-    def _corner(self, pair: Pair, scale: float, height: int, width: int, rng: np.random.Generator) -> tuple[int, int]:
+    def _corner(
+        self, pair: Pair, scale: float, height: int, width: int, rng: np.random.Generator
+    ) -> tuple[int, int]:
         """Half the crops are anywhere, half hold a labelled object if there is one."""
         size = self.size
         if pair.objects and rng.random() < 0.5:
@@ -122,7 +130,7 @@ class PairSampler:
             return int(np.clip(x, 0, width - size)), int(np.clip(y, 0, height - size))
         return int(rng.integers(width - size + 1)), int(rng.integers(height - size + 1))
 
-    def _text(self, present: list[str], rng: np.random.Generator) -> tuple[NDArray[np.float32], set[str]]:
+    def _text(self, present: list[str], rng: np.random.Generator) -> tuple[Floats, set[str]]:
         """A caption as the weighted sum of its nouns' vectors, and the classes it names."""
         zero = np.zeros(self.vectors.shape[1], np.float32)
         draw = rng.random()
@@ -133,7 +141,9 @@ class PairSampler:
             rng.shuffle(kinds)
             named = kinds[: rng.integers(1, len(kinds) + 1)]
         else:  # something that is not there: text must not invent
-            named = [self.names[rng.integers(len(self.names))] if rng.random() < 0.5 else str(rng.choice(CLASSES))]
+            named = [
+                self.names[rng.integers(len(self.names))] if rng.random() < 0.5 else str(rng.choice(CLASSES))
+            ]
         nouns = list(named)
         if rng.random() < 0.3:  # a caption also says things that matter to no box
             nouns.append(self.names[rng.integers(len(self.names))])
@@ -156,14 +166,14 @@ def _overlaps(box: tuple[float, ...], size: int) -> bool:
     return inside > 0.4 * (x1 - x0) * (y1 - y0)
 
 
-def _augment(
-    rgb: NDArray[np.float32], thermal: NDArray[np.float32], rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _augment(rgb: Floats, thermal: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Darker nights, smoke, and other thermal contrasts than the recordings hold."""
     if rng.random() < 0.2:
         rgb = rgb * rng.uniform(0.15, 0.7) + rng.normal(0, rng.uniform(0, 0.02), rgb.shape)
     if rng.random() < 0.12:
-        field = cv2.resize(rng.random((3, 3)).astype(np.float32), thermal.shape[::-1], interpolation=cv2.INTER_CUBIC)
+        field = cv2.resize(
+            rng.random((3, 3)).astype(np.float32), thermal.shape[::-1], interpolation=cv2.INTER_CUBIC
+        )
         density = np.clip(field * rng.uniform(0.6, 1.4), 0, 0.97)[..., None]
         rgb = rgb * (1 - density) + rng.uniform(0.4, 0.9) * density
     if rng.random() < 0.3:
@@ -175,8 +185,8 @@ def _augment(
 
 
 def _boost(
-    thermal: NDArray[np.float32], objects: list[tuple[str, tuple[float, ...]]], named: set[str]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    thermal: Floats, objects: list[tuple[str, tuple[float, ...]]], named: set[str]
+) -> tuple[Floats, Floats]:
     """Thermal contrast of every named object against the ring around it, and where labelled objects are."""
     size = thermal.shape[0]
     boost, emphasis = np.zeros_like(thermal), np.zeros_like(thermal)

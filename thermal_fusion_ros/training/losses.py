@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 
 def gradients(image: Tensor) -> Tensor:
@@ -36,7 +36,9 @@ def ssim(a: Tensor, b: Tensor, data_range: float = 0.1, window: int = 7) -> Tens
     ma, mb = _mean(a, window), _mean(b, window)
     va, vb = _mean(a * a, window) - ma * ma, _mean(b * b, window) - mb * mb
     vab = _mean(a * b, window) - ma * mb
-    value = ((2 * ma * mb + c1) * (2 * vab + c2)) / ((ma * ma + mb * mb + c1) * (va.clamp_min(0) + vb.clamp_min(0) + c2))
+    value = ((2 * ma * mb + c1) * (2 * vab + c2)) / (
+        (ma * ma + mb * mb + c1) * (va.clamp_min(0) + vb.clamp_min(0) + c2)
+    )
     return value.mean((1, 2, 3))
 
 

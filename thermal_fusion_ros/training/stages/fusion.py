@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.language.vocabulary import load_nouns
@@ -106,7 +106,8 @@ def train(data: Path, out: Path, settings: Settings, checkpoint_every: int = 500
     vectors, mean = centred(raw)
     sampler = PairSampler(load_pairs(data), (names, vectors), settings.crop, settings.seed)
     torch.manual_seed(settings.seed)
-    model = CrossAttentionFusion().to(memory_format=torch.channels_last)
+    model = CrossAttentionFusion()
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.guidance.mean.copy_(torch.from_numpy(mean))
     average = copy.deepcopy(model)
     optimiser = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
@@ -116,7 +117,9 @@ def train(data: Path, out: Path, settings: Settings, checkpoint_every: int = 500
         try:
             state = torch.load(out / STATE, weights_only=True)
         except Exception as error:
-            raise InputError(f"{out / STATE}: not a readable training state; delete it to start afresh") from error
+            raise InputError(
+                f"{out / STATE}: not a readable training state; delete it to start afresh"
+            ) from error
         if state["settings"] != asdict(settings):
             raise InputError(f"{out}: holds a run with other settings; choose another --out")
         model.load_state_dict(state["model"])

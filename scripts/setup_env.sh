@@ -130,7 +130,7 @@ if [ "$ros" = ros ] && "$python" -c 'import numpy, sys; sys.exit(numpy.__version
 fi
 
 say "installing Python packages (a minute or two the first time)"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile -c "$constraints" "$TORCH" -e ".${extras:+[$extras]}" ||
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-compile -c "$constraints" "$TORCH" -e ".${extras:+[$extras]}" ||
   die "pip could not install the packages above; mend that and run the same command again"
 
 rm "$venv/.unfinished"

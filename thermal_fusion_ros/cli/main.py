@@ -41,7 +41,8 @@ def discover() -> dict[str, Command]:
 def build_parser() -> argparse.ArgumentParser:
     """The parser with every sub-command on it."""
     parser = argparse.ArgumentParser(
-        prog="thermal-fusion", description="RGB-thermal fusion and depth for robots: real-time, offline, or over ROS 2."
+        prog="thermal-fusion",
+        description="RGB-thermal fusion and depth for robots: real-time, offline, or over ROS 2.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {thermal_fusion_ros.__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

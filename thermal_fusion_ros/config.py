@@ -142,6 +142,41 @@ class SyncConfig:
         high=1.0,
         live=True,
     )
+    apply_measured_offset: bool = param(
+        False,
+        "Shift thermal stamps by the measured difference of the two cameras' clocks (always in the diagnostics) "
+        "instead of `thermal_offset_s`. Right only if both streams take equally long to arrive.",
+        live=True,
+    )
+    stale_s: float = param(
+        1.0,
+        "A frame arriving later than this after its stamp is not used.",
+        unit="s",
+        low=0.01,
+        high=60.0,
+        live=True,
+    )
+    future_s: float = param(
+        0.5,
+        "A frame stamped further ahead of the clock than this is not used.",
+        unit="s",
+        low=0.0,
+        high=60.0,
+        live=True,
+    )
+    wait_s: float = param(
+        1.0, "Longest time a frame waits for a partner.", unit="s", low=0.01, high=10.0, live=True
+    )
+    jump_s: float = param(
+        0.5,
+        "Stamps going back by more than this mean that a recording has looped or a clock was set; less is a frame "
+        "overtaken by another.",
+        unit="s",
+        low=0.05,
+        high=60.0,
+        live=True,
+    )
+    queue_size: int = param(32, "Frames of one stream that may wait at once.", low=2, high=1000, live=True)
 
 
 @dataclass(frozen=True)
@@ -154,6 +189,69 @@ class ThermalConfig:
         "`auto`: 8-bit is agc8, 16-bit is counts.",
         choices=("auto", "counts", "tlinear", "agc8"),
     )
+    resolution_k: float = param(
+        0.01,
+        "tlinear: kelvin per pixel value (0.01, 0.04, 0.1 and 0.4 are common).",
+        unit="K",
+        low=1e-4,
+        high=10.0,
+    )
+    offset_k: float = param(
+        0.0,
+        "tlinear: temperature of pixel value 0 (273.15 for pixels in °C).",
+        unit="K",
+        low=-1000.0,
+        high=1000.0,
+    )
+    low_percentile: float = param(
+        0.5,
+        "Coldest share of the pixels shown black (contrast control).",
+        unit="%",
+        low=0.0,
+        high=40.0,
+        live=True,
+    )
+    high_percentile: float = param(
+        99.5, "Share of the pixels below white (contrast control).", unit="%", low=60.0, high=100.0, live=True
+    )
+    min_span: int = param(
+        100,
+        "Smallest range of pixel values stretched over the whole display; keeps noise down in flat scenes.",
+        low=1,
+        high=65535,
+        live=True,
+    )
+    equalise: float = param(
+        0.5,
+        "Share of histogram equalisation in the contrast curve; 0 is a straight line.",
+        low=0.0,
+        high=1.0,
+        live=True,
+    )
+    smoothing_s: float = param(
+        1.0,
+        "Time constant with which contrast follows the scene; a scene change is followed at once.",
+        unit="s",
+        low=0.0,
+        high=30.0,
+        live=True,
+    )
+    detail: float = param(
+        0.0,
+        "Strength of local contrast: how much fine detail is kept where the range is wide; 0 is off.",
+        low=0.0,
+        high=4.0,
+        live=True,
+    )
+    freeze_s: float = param(
+        0.25,
+        "Exact repeats over this time mean that the camera is calibrating (FFC, shutter closed); 0 is never.",
+        unit="s",
+        low=0.0,
+        high=10.0,
+        live=True,
+    )
+    fuse_frozen: bool = param(True, "Go on fusing while the thermal camera repeats a frame.", live=True)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""From camera streams to pairs that may be trusted: time, temperature, contrast, lenses."""

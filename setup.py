@@ -1,5 +1,6 @@
 """Build description for colcon (`ament_python`) and pip. Every Python dependency of the package is listed here."""
 
+import os
 import re
 from glob import glob
 from pathlib import Path
@@ -8,6 +9,12 @@ from setuptools import find_packages, setup
 
 NAME = "thermal_fusion_ros"
 VERSION = re.search(r'__version__ = "(.+)"', Path(NAME, "__init__.py").read_text()).group(1)
+
+# The first line of the installed scripts names the Python that builds them. Debian's `colcon` builds with the system's
+# even when a virtual environment is active, and `ros2 run` then says `No module named torch`: name the active one.
+active = os.environ.get("VIRTUAL_ENV")
+interpreter = Path(active, "bin", "python3") if active else None
+options = {"build_scripts": {"executable": str(interpreter)}} if interpreter and interpreter.exists() else {}
 
 setup(
     name=NAME,
@@ -25,6 +32,7 @@ setup(
         (f"share/{NAME}/launch", sorted(glob("launch/*.launch.py"))),
         (f"share/{NAME}/config", sorted(glob("config/*"))),
     ],
+    options=options,
     zip_safe=False,
     install_requires=[
         "setuptools",

@@ -1,0 +1,12 @@
+"""On a robot: the fusion node on two camera topics.
+
+ros2 launch thermal_fusion_ros fusion.launch.py rgb_image:=/front/color/image_raw thermal_image:=/boson/image_raw
+"""
+
+from launch import LaunchDescription
+
+from thermal_fusion_ros.ros.launching import dds_environment, fusion_node, node_arguments, rviz
+
+
+def generate_launch_description() -> LaunchDescription:
+    return LaunchDescription([*dds_environment(), *node_arguments(), fusion_node(), *rviz()])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,10 +23,20 @@ def strongest_gradient(visible: Tensor, thermal: Tensor) -> Tensor:
     return gv * stronger + gt * (1 - stronger)
 
 
+@lru_cache(maxsize=32)
+def _box(size: int, window: int) -> Tensor:
+    """Matrix that takes the mean of `window` neighbours, at every second place for large windows."""
+    starts = range(0, size - window + 1, 2 if window >= 7 else 1)
+    matrix = torch.zeros(len(starts), size)
+    for row, start in enumerate(starts):
+        matrix[row, start : start + window] = 1 / window
+    return matrix
+
+
 def _mean(image: Tensor, window: int) -> Tensor:
-    """Box mean as two passes, at every second position of large windows: far cheaper on a CPU, no worse to learn."""
-    stride = 2 if window >= 7 else 1
-    return F.avg_pool2d(F.avg_pool2d(image, (window, 1), (stride, 1)), (1, window), (1, stride))
+    """Box mean, as two matrix products: several times faster than pooling on a CPU, forward and backward."""
+    rows, columns = (_box(edge, window).to(image.device) for edge in image.shape[-2:])
+    return rows @ image @ columns.T
 
 
 def ssim(a: Tensor, b: Tensor, data_range: float = 0.1, window: int = 7) -> Tensor:

@@ -36,8 +36,8 @@ STATE = "state.pt"
 class Settings:
     """Everything that shapes a run; stored with its result."""
 
-    steps: int = 12_000
-    batch: int = 8
+    steps: int = 8_000
+    batch: int = 6
     crop: int = 192
     learning_rate: float = 1.5e-3
     seed: int = 0

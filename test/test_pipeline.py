@@ -1,0 +1,113 @@
+import logging
+
+import numpy as np
+import pytest
+
+from thermal_fusion_ros.config import Config
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.frames import FramePair, RgbFrame, ThermalFrame, ThermalKind
+from thermal_fusion_ros.pipeline import Pipeline
+
+H, W = 96, 128
+
+
+def scene(height=H, width=W):
+    y, x = np.mgrid[:height, :width]
+    rgb = np.stack([x * 200 // width, y * 200 // height, (x + y) % 64 + 60], axis=-1).astype(np.uint8)
+    thermal = (60 + 60 * (np.hypot(x - width // 2, y - height // 2) < height // 5)).astype(np.uint8)
+    return rgb, thermal
+
+
+def pair(rgb, thermal, kind=ThermalKind.AGC8, stamp=7):
+    return FramePair(RgbFrame(stamp, rgb, "cam"), ThermalFrame(stamp + 1, thermal, kind, "heat"))
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return Pipeline(Config())
+
+
+def test_a_pair_becomes_a_picture(pipeline):
+    rgb, thermal = scene()
+    result = pipeline.process(pair(rgb, thermal))
+    assert (result.stamp_ns, result.frame_id) == (7, "cam")
+    assert result.fused.shape == rgb.shape
+    assert result.fused.dtype == np.uint8
+    np.testing.assert_array_equal(result.thermal, thermal)
+    assert result.temperature_k is None
+    assert {"thermal", "engine"} <= set(result.stage_ms)
+    assert pipeline.engine_name != "none yet"
+
+
+def test_any_size_is_padded_and_cropped_without_a_trace(pipeline):
+    """An odd-sized crop of a scene looks, away from its border, like the same place in the whole scene."""
+    rgb, thermal = scene(160, 192)
+    whole = pipeline.process(pair(rgb, thermal)).fused.copy()
+    part = pipeline.process(
+        pair(np.ascontiguousarray(rgb[:151, :173]), np.ascontiguousarray(thermal[:151, :173]))
+    ).fused
+    assert part.shape == (151, 173, 3)
+    difference = np.abs(whole[:151, :173].astype(int) - part)
+    assert difference.mean() < 6
+    assert difference[-1].mean() < 16
+
+
+def test_unequal_sizes_are_stretched_with_one_warning(caplog):
+    pipeline = Pipeline(Config())
+    rgb, _ = scene()
+    _, thermal = scene(H // 2, W // 2)
+    with caplog.at_level(logging.WARNING):
+        results = [pipeline.process(pair(rgb, thermal)) for _ in range(3)]
+    assert results[0].thermal.shape == (H, W)
+    assert sum("stretched" in r.message for r in caplog.records) == 1
+    assert pipeline.counters["thermal_resized"] == 3
+
+
+@pytest.mark.parametrize(
+    ("rgb", "thermal", "named"),
+    [
+        (np.zeros((0, 0, 3), np.uint8), np.zeros((H, W), np.uint8), "rgb frame"),
+        (np.zeros((H, W), np.uint8), np.zeros((H, W), np.uint8), "rgb frame"),
+        (np.zeros((H, W, 3), np.float32), np.zeros((H, W), np.uint8), "rgb frame"),
+        (np.zeros((H, W, 3), np.uint8), np.zeros((0, W), np.uint8), "thermal frame"),
+        (np.zeros((H, W, 3), np.uint8), np.zeros((H, W, 3), np.uint8), "thermal frame"),
+    ],
+)
+def test_unusable_frames_are_named_and_do_no_harm(pipeline, rgb, thermal, named):
+    with pytest.raises(InputError, match=named):
+        pipeline.process(pair(rgb, thermal))
+    assert pipeline.process(pair(*scene())).fused.shape == (H, W, 3)
+
+
+def test_radiometric_temperature_is_kept_at_the_rgb_size():
+    config = Config().with_values({"thermal.kind": "tlinear"})
+    thermal = np.full((H // 2, W // 2), 29_315, np.uint16)  # 293.15 K at 0.01 K a step
+    thermal[10:20, 10:20] = 30_615
+    result = Pipeline(config).process(pair(scene()[0], thermal, ThermalKind.TLINEAR))
+    assert result.temperature_k.shape == (H, W)
+    assert result.temperature_k[0, 0] == pytest.approx(293.15, abs=0.01)
+    assert result.temperature_k[30, 30] == pytest.approx(306.15, abs=0.01)
+
+
+def test_prompt_changes_the_picture_and_a_bad_one_changes_nothing(pipeline):
+    frames = pair(*scene())
+    plain = pipeline.process(frames).fused.copy()
+    pipeline.set_prompt("person")
+    named = pipeline.process(frames).fused.copy()
+    assert (plain != named).any()
+    with pytest.raises(InputError, match="florble"):
+        pipeline.set_prompt("florble")
+    assert pipeline.prompt == "person"
+    np.testing.assert_array_equal(pipeline.process(frames).fused, named)
+    pipeline.update(pipeline.config.with_values({"fusion.prompt": "car"}))
+    assert pipeline.prompt == "car"
+    pipeline.set_prompt("")
+    np.testing.assert_array_equal(pipeline.process(frames).fused, plain)
+
+
+def test_unreadable_weights_and_prompts_are_refused_at_once(tmp_path):
+    (tmp_path / "w.safetensors").write_bytes(b"not weights")
+    with pytest.raises(InputError, match=r"w\.safetensors"):
+        Pipeline(Config().with_values({"fusion.weights": str(tmp_path / "w.safetensors")}))
+    with pytest.raises(InputError, match="florble"):
+        Pipeline(Config().with_values({"fusion.prompt": "florble"}))

@@ -1,0 +1,112 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.models.checkpoint import load_fusion
+from thermal_fusion_ros.training import data, losses
+from thermal_fusion_ros.training.stages import fusion
+
+SETTINGS = fusion.Settings(steps=4, batch=1, crop=64)
+NOUNS = [*data.CLASSES, "unicorn"]
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Two small registered pairs with a labelled person, and a vocabulary of random vectors."""
+    root = tmp_path / "data"
+    rng = np.random.default_rng(0)
+    for folder in ("train/vi", "train/ir", "labels", "clip_text"):
+        (root / folder).mkdir(parents=True)
+    for name in ("llvip_1", "roadscene_1"):
+        visible = cv2.resize(rng.integers(0, 255, (8, 8, 3), np.uint8), (120, 100))
+        thermal = np.full((100, 120), 50, np.uint8)
+        thermal[30:70, 50:70] = 220
+        cv2.imwrite(str(root / "train/vi" / f"{name}.jpg"), visible)
+        cv2.imwrite(str(root / "train/ir" / f"{name}.jpg"), thermal)
+    labels = {
+        "train/llvip_1": [{"label": "person", "score": 0.9, "box": [50, 30, 70, 70], "seen_in": ["thermal"]}]
+    }
+    (root / "labels/detections.json").write_text(json.dumps(labels))
+    np.savez(
+        root / "clip_text/some_nouns.npz",
+        names=np.array(NOUNS),
+        vectors=rng.normal(size=(len(NOUNS), 512)).astype(np.float16),
+    )
+    return root
+
+
+def test_a_killed_run_resumes_to_the_same_weights(dataset, tmp_path, monkeypatch):
+    whole = fusion.train(dataset, tmp_path / "whole", SETTINGS, checkpoint_every=2)
+    batch = data.PairSampler.batch
+
+    def dies_at_3(self, step, count):
+        if step == 3:
+            raise KeyboardInterrupt
+        return batch(self, step, count)
+
+    monkeypatch.setattr(data.PairSampler, "batch", dies_at_3)
+    with pytest.raises(KeyboardInterrupt):
+        fusion.train(dataset, tmp_path / "killed", SETTINGS, checkpoint_every=2)
+    monkeypatch.undo()
+    resumed = fusion.train(dataset, tmp_path / "killed", SETTINGS, checkpoint_every=2)
+    expected, got = (load_fusion(path).model.state_dict() for path in (whole, resumed))
+    for name, tensor in expected.items():
+        torch.testing.assert_close(got[name], tensor, atol=1e-3, rtol=0)
+
+
+def test_a_run_with_other_settings_or_a_broken_state_is_not_overwritten(dataset, tmp_path):
+    out = tmp_path / "run"
+    fusion.train(dataset, out, SETTINGS)
+    with pytest.raises(InputError, match="other settings"):
+        fusion.train(dataset, out, fusion.Settings(steps=4, batch=2, crop=64))
+    state = out / fusion.STATE
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(InputError, match="not a readable training state"):
+        fusion.train(dataset, out, SETTINGS)
+
+
+def test_missing_data_is_named(tmp_path):
+    with pytest.raises(InputError, match="clip_text"):
+        fusion.train(tmp_path, tmp_path / "out", SETTINGS)
+
+
+def test_batches_repeat_and_text_names_what_is_boosted(dataset):
+    pairs = data.load_pairs(dataset)
+    vectors = np.eye(len(NOUNS), 512, dtype=np.float32)
+    sampler = data.PairSampler(pairs, (NOUNS, vectors), 64, seed=3)
+    again = data.PairSampler(pairs, (NOUNS, vectors), 64, seed=3)
+    boosted = 0
+    for step in range(40):
+        batch = sampler.batch(step, 1)
+        for mine, other in zip(vars(batch).values(), vars(again.batch(step, 1)).values(), strict=True):
+            np.testing.assert_array_equal(mine, other)
+        assert batch.rgb.shape == (1, 3, 64, 64)
+        if batch.boost.any():
+            boosted += 1
+            assert batch.text[0, 0] > 0.1  # the person's own coordinate
+        if not batch.text.any():
+            assert not batch.boost.any()
+    assert boosted > 3
+
+
+def test_losses_know_good_from_bad():
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.rand((1, 1, 64, 64), generator=generator) for _ in range(2))
+    assert losses.ssim(a, a).item() == pytest.approx(1, abs=1e-4)
+    assert losses.ssim(a, b).item() < 0.2
+    assert losses.visual_information(a, a).item() == pytest.approx(1, abs=0.02)
+    assert losses.visual_information(a, b).item() < 0.2
+    assert losses.correlation(a, 2 * a + 1).item() == pytest.approx(1, abs=1e-3)
+    assert losses.difference_correlation(a + b, a, b).item() == pytest.approx(2, abs=1e-3)
+    flat = torch.full_like(a, 0.5)
+    assert torch.isfinite(losses.difference_correlation(flat, flat, flat)).all()
+
+
+def test_strongest_gradient_takes_the_steeper_source_with_its_sign():
+    ramp = torch.linspace(0, 1, 32)[None, None, None, :].expand(1, 1, 32, 32)
+    gradient = losses.strongest_gradient(-2 * ramp, ramp)
+    torch.testing.assert_close(gradient, losses.gradients(-2 * ramp))

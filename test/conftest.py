@@ -1,4 +1,4 @@
-"""What every test can ask for: the recorded data, one ROS domain per worker, few threads."""
+"""What every test can ask for: the recorded data, a ROS domain of its own, few threads."""
 
 from __future__ import annotations
 
@@ -10,14 +10,40 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("TFR_DATA") or ROOT.parent / "shared" / "data")
-MISSING = "recorded data is missing"  # how such skips are told from others
+CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, 2 // WORKERS)))
+
+
+def _own_domain() -> str:
+    """A ROS domain that no other worker, and hardly any other run on this machine, uses.
+
+    0 to 101 are the domains whose ports never meet the ports that Linux hands out by itself; 0 is everybody's.
+    """
+    run = int(os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid():x}")[:8], 16)
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    return str(1 + (run * WORKERS + worker) % 101)
+
+
+os.environ["ROS_DOMAIN_ID"] = _own_domain()
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of the recorded RGB-thermal data; the test is skipped where there is none."""
     if not (DATA / "manifest.json").is_file():
-        pytest.skip(f"{MISSING}: no manifest.json in {DATA} (set TFR_DATA to the folder that has it)")
+        pytest.skip(
+            f"recorded data is missing: no manifest.json in {DATA} (set TFR_DATA to the folder that has it)"
+        )
     return DATA
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Where the data is, a test that wants it has no excuse: in continuous integration its skip is a failure."""
+    outcome = yield
+    report = outcome.get_result()
+    if CI and DATA.is_dir() and report.skipped and "shared_data" in getattr(item, "fixturenames", ()):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped although {DATA} is there: {report.longrepr}"

@@ -1,0 +1,84 @@
+"""The command line: every command is found, and ends the way scripts rely on."""
+
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import thermal_fusion_ros
+from thermal_fusion_ros.cli import main as cli
+from thermal_fusion_ros.errors import InputError
+
+
+def with_command(monkeypatch: pytest.MonkeyPatch, run) -> None:
+    command = types.SimpleNamespace(HELP="a test", add_arguments=lambda parser: None, run=run)
+    monkeypatch.setattr(cli, "discover", lambda: {"try": command})
+
+
+def fail(error: BaseException):
+    def run(args) -> int:
+        raise error
+
+    return run
+
+
+def test_every_file_is_a_command_or_a_helper() -> None:
+    folder = Path(cli.__file__).parent
+    names = {path.stem.replace("_", "-") for path in folder.glob("[a-z]*.py")} - {"main"}
+    assert set(cli.discover()) == names
+
+
+@pytest.mark.parametrize("name", sorted(cli.discover()))
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main([name, "--help"])
+    assert end.value.code == 0
+    assert cli.discover()[name].HELP.split()[0] in capsys.readouterr().out
+
+
+def test_listing_commands_imports_nothing_heavy() -> None:
+    import subprocess
+
+    code = (
+        "import sys; from thermal_fusion_ros.cli.main import build_parser; build_parser();"
+        "print([m for m in ('torch', 'open3d', 'rclpy', 'openvino', 'scipy') if m in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_exit_code_of_the_command_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_command(monkeypatch, lambda args: 7)
+    assert cli.main(["try"]) == 7
+
+
+def test_bad_input_is_one_line_and_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_command(monkeypatch, fail(InputError("clip.mp4: truncated\nafter 3 frames")))
+    assert cli.main(["try"]) == 2
+    assert capsys.readouterr().err == "thermal-fusion: clip.mp4: truncated after 3 frames\n"
+
+
+def test_interrupt_is_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_command(monkeypatch, fail(KeyboardInterrupt()))
+    assert cli.main(["try"]) == 130
+
+
+def test_defects_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_command(monkeypatch, fail(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["try"])
+
+
+def test_unknown_command_is_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["no-such-command"])
+    assert end.value.code == 2
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--version"])
+    assert end.value.code == 0
+    assert thermal_fusion_ros.__version__ in capsys.readouterr().out

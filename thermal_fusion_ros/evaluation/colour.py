@@ -16,9 +16,9 @@ _SMALLEST_SHARE = 0.01  # of the picture; fewer pixels are no basis for a mean
 def chroma_shift(fused: Picture8, visible: Picture8) -> float | None:
     """Mean CIELAB distance of chroma, sqrt((a1 - a2)^2 + (b1 - b2)^2), where the visible picture is well lit.
 
-    Both pictures are 8-bit sRGB of one size, (H, W, 3) in BGR order or (H, W) grey (then a = b = 0). Lightness is
-    left out because changing it is what fusion is for. 0 is no shift, about 2 is just noticeable. None when less
-    than 1 % of the visible picture is well lit (30 <= L* <= 95), e.g. at night.
+    Both pictures are 8-bit sRGB of one size, (H, W, 3) in BGR order or (H, W) grey (then a = b = 0). Lightness
+    is left out because changing it is what fusion is for. 0 is no shift, about 2 is just noticeable. None when
+    less than 1 % of the visible picture is well lit (30 <= L* <= 95), e.g. at night.
 
     CIE 15:2004 (CIELAB, Delta E*ab 1976).
     """

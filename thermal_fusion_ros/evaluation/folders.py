@@ -30,10 +30,10 @@ class Matches:
 
 
 def match(folders: Mapping[str, Path]) -> Matches:
-    """Match pictures by name (file name without suffix) over folders given by role, e.g. visible, thermal, fused.
+    """Match pictures by name (file name without suffix) over folders by role: visible, thermal, fused, ...
 
-    Raises :class:`InputError` when a folder does not exist or holds no picture. A name that is missing in one of the
-    folders, or stands for two files of one folder, is reported as skipped.
+    Raises :class:`InputError` when a folder does not exist or holds no picture. A name that is missing in one of
+    the folders, or stands for two files of one folder, is reported as skipped.
     """
     listings = {role: _listing(role, folder) for role, folder in folders.items()}
     names = sorted(set().union(*listings.values()))

@@ -12,42 +12,58 @@ computed once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.evaluation import edge_transfer, statistics, structural_similarity, visual_information
+from thermal_fusion_ros.evaluation import (
+    edge_transfer,
+    feature_information,
+    statistics,
+    structural_similarity,
+    visual_information,
+)
+from thermal_fusion_ros.evaluation.arrays import GreyImage, GreyLevels
 
-GreyImage = NDArray[np.float64]
 COMMON = ("EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM")
-VARIANTS: tuple[str, ...] = ()
+VARIANTS = ("MI_bits", "NMI", "SSIM_255", "N_abf", "FMI_pixel")
 
 
 class Picture:
-    """One grey image (H, W), float64 on the 0-255 scale, with what the metrics derive from it, each made once."""
+    """One grey image (H, W), float64 on the 0-255 scale, and what metrics derive from it, each made once."""
 
     def __init__(self, image: ArrayLike, name: str) -> None:
         self.image = _checked(image, name)
 
     @cached_property
-    def levels(self) -> NDArray[np.uint8]:
+    def levels(self) -> GreyLevels:
+        """The image rounded to 256 levels."""
         return statistics.grey_levels(self.image)
 
     @cached_property
     def scales(self) -> list[visual_information.Level]:
+        """Pyramid for VIF."""
         return visual_information.levels_of(self.image)
 
     @cached_property
     def edges(self) -> edge_transfer.Edges:
+        """Sobel edges for Qabf."""
         return edge_transfer.edges_of(self.image)
 
     @cached_property
     def moments(self) -> structural_similarity.Moments:
+        """Local moments for SSIM."""
         return structural_similarity.moments_of(self.image, structural_similarity.COMMON)
+
+    @cached_property
+    def gaussian_moments(self) -> structural_similarity.Moments:
+        """Local moments for SSIM_255."""
+        return structural_similarity.moments_of(self.image, structural_similarity.GAUSSIAN)
 
 
 @dataclass(frozen=True)
@@ -60,19 +76,27 @@ class Triple:
 
     @property
     def sources(self) -> tuple[Picture, Picture]:
+        """Visible, thermal."""
         return self.visible, self.thermal
+
+    @property
+    def images(self) -> tuple[GreyImage, GreyImage, GreyImage]:
+        """Visible, thermal, fused."""
+        return self.visible.image, self.thermal.image, self.fused.image
 
 
 def _mutual_information(triple: Triple) -> float:
-    return sum(
-        statistics.mutual_information_nats(triple.fused.levels, source.levels) for source in triple.sources
-    )
+    fused = triple.fused.levels
+    return sum(statistics.mutual_information_nats(source.levels, fused) for source in triple.sources)
+
+
+def _normalised_information(triple: Triple) -> float:
+    fused = triple.fused.levels
+    return sum(statistics.normalised_mutual_information(source.levels, fused) for source in triple.sources)
 
 
 def _difference_correlations(triple: Triple) -> float:
-    return statistics.sum_of_correlations_of_differences(
-        triple.fused.image, triple.visible.image, triple.thermal.image
-    )
+    return statistics.sum_of_correlations_of_differences(*triple.images)
 
 
 def _visual_information(triple: Triple) -> float:
@@ -83,17 +107,22 @@ def _edge_preservation(triple: Triple) -> float:
     return edge_transfer.edge_preservation(triple.visible.edges, triple.thermal.edges, triple.fused.edges)
 
 
-def _structural_similarity(triple: Triple) -> float:
-    window = structural_similarity.COMMON
-    return sum(
-        structural_similarity.similarity(source.moments, triple.fused.moments, window)
-        for source in triple.sources
-    )
+def _similarity_sum(triple: Triple) -> float:
+    window, fused = structural_similarity.COMMON, triple.fused.moments
+    return sum(structural_similarity.similarity(source.moments, fused, window) for source in triple.sources)
+
+
+def _similarity_mean(triple: Triple) -> float:
+    window, fused = structural_similarity.GAUSSIAN, triple.fused.gaussian_moments
+    values = [
+        structural_similarity.similarity(source.gaussian_moments, fused, window) for source in triple.sources
+    ]
+    return sum(values) / 2.0
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is computed and read."""
+    """How a metric is computed and read; formula and source are with the function that computes it."""
 
     compute: Callable[[Triple], float]
     meaning: str
@@ -111,14 +140,26 @@ METRICS: dict[str, Metric] = {
     "SCD": Metric(_difference_correlations, "sum of the correlations of differences, -2 to 2"),
     "VIF": Metric(_visual_information, "pixel-domain visual information fidelity to each source, summed"),
     "Qabf": Metric(_edge_preservation, "edge strength and orientation kept from the sources, 0-1"),
-    "SSIM": Metric(
-        _structural_similarity, "7x7 uniform SSIM with data range 2 against each source, summed, -2 to 2"
+    "SSIM": Metric(_similarity_sum, "7x7 uniform SSIM, data range 2, with each source, summed, -2 to 2"),
+    "MI_bits": Metric(lambda t: _mutual_information(t) / math.log(2.0), "MI in bits"),
+    "NMI": Metric(_normalised_information, "2 I / (H1 + H2) with each source, summed, 0-2"),
+    "SSIM_255": Metric(
+        _similarity_mean, "11x11 Gaussian SSIM, data range 255, mean of both sources, -1 to 1"
+    ),
+    "N_abf": Metric(
+        lambda t: edge_transfer.artefacts(*t.images),
+        "edges that neither source has, 0-1",
+        higher_is_better=False,
+    ),
+    "FMI_pixel": Metric(
+        lambda t: feature_information.feature_mutual_information(*t.images),
+        "feature mutual information of raw 3x3 windows, mean of both sources; slow",
     ),
 }
 
 
 class SourcePair:
-    """A visible and a thermal grey image (H, W) of one size, on the 0-255 scale, to score fused pictures against.
+    """A visible and a thermal grey image (H, W) of one size, 0-255, to score fused pictures against.
 
     Raises :class:`InputError` for anything that is not such a pair.
     """
@@ -145,9 +186,10 @@ def score(
 ) -> dict[str, float]:
     """Metrics of one fused picture: three grey images (H, W) of one size, uint8 or float on the 0-255 scale.
 
-    Degenerate images get finite numbers: a flat fused image has EN, SD, SF, AG, MI, SCD 0; two flat sources give
-    Qabf 0; a flat source adds 1 to VIF. Raises :class:`InputError` for unequal sizes, sides under 41 px, colour
-    images, values outside 0-255, NaN, float images that are evidently on a 0-1 scale, and unknown metric names.
+    Degenerate images get finite numbers: a flat fused image has EN, SD, SF, AG, MI 0 (SCD then compares the
+    sources with their negatives); a correlation with a flat array counts as 0; two flat sources give Qabf 0; a
+    flat source adds 1 to VIF. Raises :class:`InputError` for unequal sizes, sides under 41 px, colour images,
+    values outside 0-255, NaN, float images that are evidently on a 0-1 scale, and unknown metric names.
     """
     return SourcePair(visible, thermal).score(fused, metrics)
 

@@ -56,7 +56,7 @@ def read_grey(path: Path) -> GreyImage:
 
 
 def _is_cut_short(data: bytes) -> bool:
-    # Decoders fill the missing part of a cut JPEG with grey, older ones that of a PNG with black, and carry on.
+    # Decoders fill the missing part of a cut JPEG with grey, older ones that of a PNG with black, and go on.
     if data.startswith(b"\xff\xd8"):
         # An end marker inside an embedded thumbnail lies before the last start-of-scan.
         return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")

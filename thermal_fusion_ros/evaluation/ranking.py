@@ -16,7 +16,10 @@ PerImage = Mapping[str, Mapping[str, float]]  # picture name -> metric -> value
 
 @dataclass(frozen=True)
 class Table:
-    """Rows are methods, columns metrics; `means` and `ranks` are by [method][metric]. Rank 1 is best, ties share it."""
+    """Rows are methods, columns metrics; means and ranks are by [method][metric].
+
+    Rank 1 is best, and equal means share a rank.
+    """
 
     metrics: tuple[str, ...]
     pictures: int
@@ -24,11 +27,13 @@ class Table:
     ranks: dict[str, dict[str, int]]
 
     def mean_rank(self, method: str) -> float:
+        """Mean over the metrics in which the method is ranked; NaN if there are none."""
         ranks = self.ranks[method].values()
         return sum(ranks) / len(ranks) if ranks else math.nan
 
 
 def higher_is_better(metric: str) -> bool:
+    """Whether rank 1 goes to the largest value."""
     return metric not in METRICS or METRICS[metric].higher_is_better
 
 
@@ -44,8 +49,7 @@ def mean_of(per_image: PerImage, names: Sequence[str] | None = None) -> dict[str
 def compare(methods: Mapping[str, PerImage], metrics: Sequence[str]) -> Table:
     """Means over the pictures that every method has, and ranks.
 
-    A metric that a method lacks leaves that method unranked there. Raises :class:`InputError` when the methods share
-    no picture.
+    A method is unranked in a metric that it lacks. Raises :class:`InputError` when the methods share no picture.
     """
     shared = set.intersection(*(set(per_image) for per_image in methods.values()))
     if not shared:

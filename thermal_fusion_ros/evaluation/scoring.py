@@ -1,4 +1,4 @@
-"""Scores folders of pictures: matching, reading, measuring, in parallel, with a reason for whatever is left out."""
+"""Scores folders of pictures, in parallel, with a reason for whatever is left out."""
 
 from __future__ import annotations
 
@@ -94,10 +94,9 @@ def score_job(job: Job) -> dict[str, float]:
     values = SourcePair(grey["visible"], grey["thermal"]).score(grey["fused"], wanted)
     extra: dict[str, Callable[[], float | None]] = {
         "dE_chroma": lambda: colour.chroma_shift(decoded["fused"], decoded["visible"]),
-        **{
-            f"SCR_{role}": lambda role=role: targets.signal_to_clutter(grey[role], job.people)
-            for role in grey
-        },  # type: ignore[misc]
+        "SCR_visible": lambda: targets.signal_to_clutter(grey["visible"], job.people),
+        "SCR_thermal": lambda: targets.signal_to_clutter(grey["thermal"], job.people),
+        "SCR_fused": lambda: targets.signal_to_clutter(grey["fused"], job.people),
     }
     for name in job.metrics:
         if name in extra and (value := extra[name]()) is not None:
@@ -117,9 +116,9 @@ def score_folders(
 ) -> Scores:
     """Score every fused picture that has a visible and a thermal partner of its name.
 
-    `people` are boxes by picture name for the SCR metrics; `jobs` is the number of processes; `progress` wraps the
-    iterator of results and is told how many there will be (e.g. tqdm). Raises :class:`InputError` for a missing or
-    empty folder; what is wrong with single pictures is in `Scores.skipped`.
+    `people` are boxes by picture name for the SCR metrics; `jobs` is the number of processes; `progress` wraps
+    the iterator of results and is told how many there will be (e.g. tqdm). Raises :class:`InputError` for a
+    missing or empty folder; what is wrong with single pictures is in `Scores.skipped`.
     """
     if people is None and set(metrics) & set(TARGETS):
         raise InputError("the target metrics (SCR) need the boxes of people: give --labels FILE")

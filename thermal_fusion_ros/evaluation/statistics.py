@@ -10,8 +10,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-GreyLevels = NDArray[np.uint8]
-GreyImage = NDArray[np.float64]
+from thermal_fusion_ros.evaluation.arrays import GreyImage, GreyLevels
+
 _LEVELS = 256
 
 
@@ -23,8 +23,8 @@ def grey_levels(image: GreyImage) -> GreyLevels:
 def entropy_bits(levels: GreyLevels) -> float:
     """Shannon entropy of the 256-bin histogram, in bits: 0 (flat) to 8.
 
-    Roberts, van Aardt, Ahmed: Assessment of image fusion procedures using entropy, image quality, and multispectral
-    classification. J. Applied Remote Sensing 2, 2008.
+    Roberts, van Aardt, Ahmed: Assessment of image fusion procedures using entropy, image quality, and
+    multispectral classification. J. Applied Remote Sensing 2, 2008.
     """
     return _entropy(np.bincount(levels.ravel(), minlength=_LEVELS)) / math.log(2.0)
 
@@ -34,10 +34,21 @@ def mutual_information_nats(first: GreyLevels, second: GreyLevels) -> float:
 
     Qu, Zhang, Yan: Information measure for performance of image fusion. Electronics Letters 38, 2002.
     """
+    return _information(first, second)[0]
+
+
+def normalised_mutual_information(first: GreyLevels, second: GreyLevels) -> float:
+    """2 I(X, Y) / (H(X) + H(Y)): 0 (independent) to 1 (each tells the other). Two flat images: 0."""
+    shared, entropies = _information(first, second)
+    return 2.0 * shared / entropies if entropies > 0.0 else 0.0
+
+
+def _information(first: GreyLevels, second: GreyLevels) -> tuple[float, float]:
+    """Mutual information, and the sum of the two entropies, in nats."""
     joint = np.bincount(first.ravel().astype(np.intp) * _LEVELS + second.ravel(), minlength=_LEVELS * _LEVELS)
     table = joint.reshape(_LEVELS, _LEVELS)
-    shared = _entropy(table.sum(axis=1)) + _entropy(table.sum(axis=0)) - _entropy(joint)
-    return max(shared, 0.0)  # rounding may leave -1e-16 for a flat image
+    entropies = _entropy(table.sum(axis=1)) + _entropy(table.sum(axis=0))
+    return max(entropies - _entropy(joint), 0.0), entropies  # rounding may leave -1e-16 for a flat image
 
 
 def _entropy(counts: NDArray[np.intp]) -> float:
@@ -68,10 +79,7 @@ def average_gradient(image: GreyImage) -> float:
     extraction and multi-scale image decomposition. Optics Communications 341, 2015.
     """
     vertical, horizontal = np.gradient(image)
-    vertical *= vertical
-    horizontal *= horizontal
-    vertical += horizontal
-    return float(np.sqrt(vertical, out=vertical).mean()) / math.sqrt(2.0)
+    return float(np.hypot(vertical, horizontal).mean()) / math.sqrt(2.0)
 
 
 def correlation(first: GreyImage, second: GreyImage) -> float:
@@ -85,7 +93,7 @@ def correlation(first: GreyImage, second: GreyImage) -> float:
     return float(first @ second) / scale
 
 
-def sum_of_correlations_of_differences(fused: GreyImage, visible: GreyImage, thermal: GreyImage) -> float:
+def sum_of_correlations_of_differences(visible: GreyImage, thermal: GreyImage, fused: GreyImage) -> float:
     """r(visible, fused - thermal) + r(thermal, fused - visible): -2 to 2.
 
     Aslantas, Bendes: A new image quality metric for image fusion: the sum of the correlations of differences.

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-GreyImage = NDArray[np.float64]
+from thermal_fusion_ros.evaluation.arrays import GreyImage
 
 
 @dataclass(frozen=True)
 class Window:
-    """Local window, sample correction of the variances, and the dynamic range behind C1 = (0.01 L)^2, C2 = (0.03 L)^2."""
+    """Local window, correction of the variances, and the dynamic range L of C1 = (0.01 L)^2, C2 = (0.03 L)^2."""
 
     size: int
     sigma: float | None  # None: uniform
@@ -33,11 +32,11 @@ class Window:
             kernel = cv2.getGaussianKernel(self.size, self.sigma, cv2.CV_64F)
             smooth = cv2.sepFilter2D(image, cv2.CV_64F, kernel, kernel)
         margin = self.size // 2
-        return smooth[margin:-margin, margin:-margin]
+        return np.asarray(smooth, dtype=np.float64)[margin:-margin, margin:-margin]
 
 
-# The common definition: scikit-image's default window on float images, whose assumed data range is 2, although the
-# images are on the 0-255 scale. C1 and C2 then hardly count; it is what the published tables hold.
+# The common definition: scikit-image's default window on float images, whose assumed data range is 2 although
+# these are on the 0-255 scale. C1 and C2 then hardly count; it is what the published tables hold.
 COMMON = Window(size=7, sigma=None, variance_factor=49 / 48, data_range=2.0)
 # The original paper's: 11x11 Gaussian of sigma 1.5, population variances, data range 255.
 GAUSSIAN = Window(size=11, sigma=1.5, variance_factor=1.0, data_range=255.0)

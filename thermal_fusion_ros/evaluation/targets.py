@@ -66,7 +66,7 @@ def _slices(box: Box, shape: tuple[int, ...]) -> tuple[slice, slice]:
 
 
 def read_people(path: Path) -> dict[str, list[Box]]:
-    """People's boxes by picture name from a file `{"split/NAME": [{"label", "score", "box": [x0, y0, x1, y1]}]}`.
+    """People's boxes by picture name, from `{"split/NAME": [{"label", "score", "box": [x0, y0, x1, y1]}]}`.
 
     Only labels `person` of score 0.5 or more. Raises :class:`InputError` for a file of another form, or in which
     two splits have a picture of one name.

@@ -1,18 +1,19 @@
 """Pixel-domain visual information fidelity (VIFp).
 
-Sheikh, Bovik: Image information and visual quality. IEEE Trans. Image Processing 15, 2006; the pixel-domain form is
-the authors' own `vifp_mscale`.
+Sheikh, Bovik: Image information and visual quality. IEEE Trans. Image Processing 15, 2006; the pixel-domain form
+is the authors' own `vifp_mscale`.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-GreyImage = NDArray[np.float64]
+from thermal_fusion_ros.evaluation.arrays import GreyImage
 
 SCALES = 4
 NOISE_VARIANCE = 2.0  # sigma_n^2, the noise of the visual system in the model
@@ -30,14 +31,19 @@ class Level:
 
 
 def levels_of(image: GreyImage) -> list[Level]:
-    """The four scales of a grey image (H, W), both sides at least 41 px; scale s has a 17, 9, 5, 3 px Gaussian window."""
+    """The four scales of a grey image (H, W) whose sides are at least 41 px.
+
+    Their Gaussian windows have 17, 9, 5 and 3 px.
+    """
+    flat = float(np.ptp(image)) == 0.0  # then what is left of the variances is rounding noise
     levels = []
     for scale in range(SCALES):
         window = _window(scale)
         if scale:
             image = np.ascontiguousarray(_blur(image, window)[::2, ::2])
         mean = _blur(image, window)
-        variance = np.maximum(_blur(image * image, window) - mean * mean, 0.0)
+        variance = _blur(image * image, window) - mean * mean
+        variance[variance < (math.inf if flat else _EPSILON)] = 0.0
         levels.append(Level(image, mean, variance))
     return levels
 
@@ -52,7 +58,7 @@ def fidelity(reference: list[Level], distorted: list[Level]) -> float:
     for scale, (ref, dist) in enumerate(zip(reference, distorted, strict=True)):
         covariance = _blur(ref.image * dist.image, _window(scale)) - ref.mean * dist.mean
         # Where an image is flat, or the two run against each other, nothing is transmitted (gain 0).
-        transmits = (ref.variance >= _EPSILON) & (dist.variance >= _EPSILON) & (covariance > 0)
+        transmits = (ref.variance > 0.0) & (dist.variance > 0.0) & (covariance > 0.0)
         gain = np.where(transmits, covariance, 0.0)
         gain /= ref.variance + _EPSILON
         noise = dist.variance - gain * covariance
@@ -76,5 +82,5 @@ def _window(scale: int) -> NDArray[np.float64]:
 def _blur(image: GreyImage, window: NDArray[np.float64]) -> GreyImage:
     """Separable Gaussian, only where the window lies wholly inside: (H, W) -> (H - n + 1, W - n + 1)."""
     margin = window.size // 2
-    blurred = cv2.sepFilter2D(image, cv2.CV_64F, window, window)
+    blurred: GreyImage = np.asarray(cv2.sepFilter2D(image, cv2.CV_64F, window, window), dtype=np.float64)
     return blurred[margin:-margin, margin:-margin]

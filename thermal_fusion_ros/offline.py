@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import FramePair, Perception, RgbFrame
 from thermal_fusion_ros.replay_report import ReplayReport
-from thermal_fusion_ros.sensing.pairing import Pair, Pairer, Stream
+from thermal_fusion_ros.sensing.pairing import Pair, PairerLike, Stream, make_pairer
 
 if TYPE_CHECKING:
     from thermal_fusion_ros.bags.sinks import Sink
@@ -25,7 +25,7 @@ def run_offline(
     sinks: Sequence[Sink] = (),
     *,
     loops: int = 1,
-    on_frame: Callable[[], None] = lambda: None,
+    on_frame: Callable[[], object] = lambda: None,
 ) -> ReplayReport:
     """Fuse every pair of `source`, `loops` times, into `sinks`.
 
@@ -34,7 +34,7 @@ def run_offline(
     nothing.
     """
     report = ReplayReport(source.name, "offline", sent={"rgb": 0, "thermal": 0})
-    pairer = Pairer(config.sync)
+    pairer = make_pairer(config.sync)
     started = time.monotonic()
     try:
         for _ in range(loops):
@@ -43,7 +43,7 @@ def run_offline(
             pairer.reset("loop")
             pipeline.reset()
     except KeyboardInterrupt:
-        report.notes.append("interrupted")
+        report.interrupted = True
     report.seconds = time.monotonic() - started
     report.unused.update(pairer.counters)
     report.engine = pipeline.engine_name
@@ -53,7 +53,7 @@ def run_offline(
 
 
 def _pairs(
-    source: Source, pairer: Pairer, report: ReplayReport, on_frame: Callable[[], None]
+    source: Source, pairer: PairerLike, report: ReplayReport, on_frame: Callable[[], object]
 ) -> Iterator[Pair]:
     time_ns = 0
     for time_ns, frame in source.arrivals():

@@ -30,6 +30,8 @@ class ReplayReport:
     seconds: float = 0.0
     engine: str = ""
     notes: list[str] = field(default_factory=list)
+    interrupted: bool = False
+    failed: bool = False
 
     @property
     def output_hz(self) -> float:

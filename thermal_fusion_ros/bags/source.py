@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -74,6 +74,28 @@ class Recording:
         """Note a problem once, however often the recording is played."""
         if problem not in self.problems:
             self.problems.append(problem)
+
+
+class Loaded(Recording):
+    """Another source's frames, read once and kept in memory."""
+
+    def __init__(self, source: Source, on_frame: Callable[[], object] = lambda: None) -> None:
+        super().__init__(source.name)
+        self.camera_info = source.camera_info
+        self.loaded: list[Arrival] = []
+        for arrival in source.arrivals():
+            self.loaded.append(arrival)
+            on_frame()
+        self.problems = source.problems
+
+    @property
+    def frame_count(self) -> int | None:
+        """Frames in memory."""
+        return len(self.loaded)
+
+    def arrivals(self) -> Iterator[Arrival]:
+        """What was loaded."""
+        return iter(self.loaded)
 
 
 def open_source(

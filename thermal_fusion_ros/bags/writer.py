@@ -101,7 +101,7 @@ class BagWriter:
     ) -> None:
         """Write an H×W×3 RGB or H×W mono (8 or 16 bit) image.
 
-        `compressed` writes `topic`/compressed: JPEG for colour, lossless PNG for mono (a measurement, perhaps).
+        `compressed` writes `topic`/compressed: JPEG for colour, lossless PNG for mono (a measurement).
         """
         header = self.header(stamp_ns, frame_id)
         time_ns = stamp_ns if time_ns is None else time_ns

@@ -44,7 +44,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         "source",
         type=Path,
         metavar="SOURCE",
-        help="rosbag2 (folder, .mcap, .db3), or a folder with visible+infrared, vi+ir or rgb+thermal sub-folders",
+        help="rosbag2 (folder, .mcap, .db3), or a folder with visible+infrared, vi+ir or rgb+thermal in it",
     )
     group = parser.add_argument_group("source")
     group.add_argument("--rgb-topic", default="", help="colour images of a bag (found by default)")

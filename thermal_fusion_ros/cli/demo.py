@@ -1,0 +1,60 @@
+"""`thermal-fusion demo`: a made-up night street, through the fusion node over DDS, into a report with pictures."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from thermal_fusion_ros.cli._options import add_config_options, progress, read_config
+from thermal_fusion_ros.errors import InputError
+
+HELP = "a night street in smoke -> fusion node over DDS -> report with pictures"
+_ROWS = 4
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where the report goes, and how long the clip is."""
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo-report"), metavar="DIR", help="the report's folder"
+    )
+    parser.add_argument("--seconds", type=float, default=6.0, help="length of the clip")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the clip; the same seed gives the same pixels"
+    )
+    parser.add_argument("--offline", action="store_true", help="no ROS: the same pipeline, every pair")
+    add_config_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the clip, play it, write the report and print its path last."""
+    from thermal_fusion_ros.cli.replay import finish, need_ros, play
+
+    if args.seconds <= 0:
+        raise InputError(f"--seconds {args.seconds:g}: must be above 0")
+    if not args.offline:
+        need_ros()
+    config = read_config(args)
+
+    from thermal_fusion_ros.bags.source import Loaded
+    from thermal_fusion_ros.demo.night_street import NightStreet
+    from thermal_fusion_ros.demo.report import Highlights, make_rows, write_report
+
+    clip = NightStreet(args.seconds, args.seed)
+    with progress(clip.frame_count, "frame", "drawing the clip") as bar:
+        source = Loaded(clip, on_frame=bar.update)
+    stamps = sorted({frame.stamp_ns for frame in source})
+    moments = [stamps[len(stamps) * (2 * row + 1) // (2 * _ROWS)] for row in range(_ROWS)]
+    highlights = Highlights(moments)
+    # A namespace of its own keeps the demo apart from a robot, or another demo, on the same network.
+    options = argparse.Namespace(
+        offline=args.offline, rate=1.0, loop=1, clock=False, node="", namespace=f"/demo_{os.getpid()}"
+    )
+    with progress(source.frame_count, "frame", "playing") as bar:
+        report = play(options, source, config, sinks=[highlights], on_frame=bar.update)
+    write_report(args.out, report, make_rows(source.loaded, highlights.kept, config.thermal))
+    code = finish(report)
+    sys.stdout.flush()
+    print(args.out.resolve())
+    return code

@@ -1,0 +1,1 @@
+"""The demo: a small made-up scene in both spectra, and the report about its replay."""

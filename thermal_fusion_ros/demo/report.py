@@ -1,0 +1,125 @@
+"""The folder a demo leaves behind: a contact sheet, and the numbers for people and for scripts."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from thermal_fusion_ros.bags.pictures import write_picture
+from thermal_fusion_ros.bags.sinks import make_folder
+from thermal_fusion_ros.bags.source import SECOND_NS, Arrival
+from thermal_fusion_ros.config import ThermalConfig
+from thermal_fusion_ros.frames import RgbFrame, ThermalFrame
+from thermal_fusion_ros.sensing.thermal import ThermalProcessor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from thermal_fusion_ros.replay_report import ReplayReport
+
+SHEET = "contact_sheet.png"
+_GAP_PX, _HEADER_PX, _CELL_WIDTH_PX = 6, 34, 480
+_PAPER, _INK = 18, 225  # grey levels
+
+
+class Highlights:
+    """A sink that keeps the first fused frame at or after each of `moments` (stamps, ns)."""
+
+    def __init__(self, moments: Sequence[int]) -> None:
+        self._moments = sorted(moments)
+        self.kept: dict[int, NDArray[np.uint8]] = {}
+
+    def add(self, stamp_ns: int, frame_id: str, image: NDArray[np.uint8]) -> None:
+        """Keep a copy if its moment has come."""
+        del frame_id
+        if self._moments and stamp_ns >= self._moments[0]:
+            self._moments = [moment for moment in self._moments if moment > stamp_ns]
+            self.kept[stamp_ns] = image.copy()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One instant: H×W×3 RGB, thermal H×W for display, fused H×W×3; `seconds` since the clip began."""
+
+    seconds: float
+    visible: NDArray[np.uint8]
+    thermal: NDArray[np.uint8]
+    fused: NDArray[np.uint8]
+
+
+def make_rows(
+    arrivals: Sequence[Arrival], fused: dict[int, NDArray[np.uint8]], config: ThermalConfig
+) -> list[Row]:
+    """Put the inputs beside their fused frames; thermal is shown as the network sees it, at the RGB size."""
+    rgb = {
+        arrival.frame.stamp_ns: arrival.frame for arrival in arrivals if isinstance(arrival.frame, RgbFrame)
+    }
+    thermals = [arrival.frame for arrival in arrivals if isinstance(arrival.frame, ThermalFrame)]
+    processor, rows = ThermalProcessor(config), []
+    for stamp, image in sorted(fused.items()):
+        if stamp not in rgb:
+            continue
+        nearest = min(thermals, key=lambda frame: abs(frame.stamp_ns - stamp))
+        height, width = image.shape[:2]
+        shown = cv2.resize(processor(nearest).display, (width, height))
+        rows.append(Row((stamp - arrivals[0].frame.stamp_ns) / SECOND_NS, rgb[stamp].image, shown, image))
+    return rows
+
+
+def contact_sheet(rows: Sequence[Row]) -> NDArray[np.uint8]:
+    """Visible, thermal and fused side by side, one instant below the other; H×W×3 RGB."""
+    height, width = rows[0].fused.shape[:2]
+    cell = (_CELL_WIDTH_PX, round(height * _CELL_WIDTH_PX / width))
+    titles = ("visible", "thermal", "fused")
+    sheet = np.full(
+        (
+            _HEADER_PX + len(rows) * (cell[1] + _GAP_PX),
+            _GAP_PX + len(titles) * (cell[0] + _GAP_PX),
+            3,
+        ),
+        _PAPER,
+        np.uint8,
+    )
+    for column, title in enumerate(titles):
+        left = _GAP_PX + column * (cell[0] + _GAP_PX)
+        _text(sheet, title, (left + 4, _HEADER_PX - 11), 0.65)
+        for index, row in enumerate(rows):
+            image = (row.visible, row.thermal, row.fused)[column]
+            colour = image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+            top = _HEADER_PX + index * (cell[1] + _GAP_PX)
+            sheet[top : top + cell[1], left : left + cell[0]] = cv2.resize(
+                colour, cell, interpolation=cv2.INTER_AREA
+            )
+            if column == 0:
+                _text(sheet, f"{row.seconds:.1f} s", (left + 8, top + cell[1] - 10), 0.5)
+    return sheet
+
+
+def write_report(folder: Path, report: ReplayReport, rows: Sequence[Row]) -> None:
+    """Write contact_sheet.png, fused_N.png, numbers.json and report.md into `folder`."""
+    make_folder(folder)
+    if rows:
+        write_picture(folder / SHEET, contact_sheet(rows))
+    for index, row in enumerate(rows, 1):
+        write_picture(folder / f"fused_{index}.png", row.fused)
+    machine = {"system": platform.platform(), "processor": platform.machine(), "cpus": os.cpu_count()}
+    numbers = {**report.to_json(), "machine": machine}
+    (folder / "numbers.json").write_text(json.dumps(numbers, indent=2) + "\n")
+    how = "to the fusion node over DDS" if report.mode == "dds" else "through the pipeline without ROS"
+    lines = [f"# {report.source}", "", f"Played {how} on {machine['system']}, {machine['cpus']} CPUs.", ""]
+    lines += ["| | |", "|---|---|", *(f"| {label} | {value} |" for label, value in report.rows())]
+    lines += [f"\n![visible, thermal and fused]({SHEET})"] if rows else []
+    lines += ["", *(f"- {note}" for note in report.notes)]
+    (folder / "report.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def _text(image: NDArray[np.uint8], text: str, origin: tuple[int, int], size: float) -> None:
+    cv2.putText(image, text, origin, cv2.FONT_HERSHEY_SIMPLEX, size, (_INK, _INK, _INK), 1, cv2.LINE_AA)

@@ -63,7 +63,7 @@ class MessageFiltersPairer:
         self._synchronizer.registerCallback(lambda rgb, thermal: self._found.append((rgb, thermal)))
 
     def update(self, config: SyncConfig) -> None:
-        """Apply changed parameters; what waits is dropped, counted as `reset`, where the synchroniser must be renewed."""
+        """Apply changed parameters; a new tolerance or queue size drops what waits, counted as `reset`."""
         renew = (config.queue_size, config.tolerance_s) != (self.config.queue_size, self.config.tolerance_s)
         self.config = config
         if renew:

@@ -5,8 +5,9 @@ ros2 launch thermal_fusion_ros fusion.launch.py rgb_image:=/front/color/image_ra
 
 from launch import LaunchDescription
 
-from thermal_fusion_ros.ros.launching import dds_environment, fusion_node, node_arguments, rviz
+from thermal_fusion_ros.ros.launching import dds_environment, fusion_node, node_arguments, rviz, rviz_argument
 
 
 def generate_launch_description() -> LaunchDescription:
-    return LaunchDescription([*dds_environment(), *node_arguments(), fusion_node(), *rviz()])
+    arguments = [*node_arguments(), rviz_argument("false")]
+    return LaunchDescription([*dds_environment(), *arguments, fusion_node(), rviz()])

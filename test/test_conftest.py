@@ -22,7 +22,7 @@ def run_tests(folder: Path, data: Path, ci: str) -> subprocess.CompletedProcess[
     (folder / "conftest.py").write_text(CONFTEST.read_text())
     (folder / "test_it.py").write_text(TESTS)
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    env |= {"TFR_DATA": str(data), "CI": ci}
+    env |= {"TFR_DATA": str(data), "CI": ci, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
     return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
 

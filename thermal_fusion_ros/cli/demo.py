@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, help="of the clip; the same seed gives the same pixels"
     )
     parser.add_argument("--offline", action="store_true", help="no ROS: the same pipeline, every pair")
+    parser.add_argument("--namespace", default="", metavar="NS", help="of all topics (default: one of its own)")
     add_config_options(parser)
 
 
@@ -48,8 +49,9 @@ def run(args: argparse.Namespace) -> int:
     moments = [stamps[len(stamps) * (2 * row + 1) // (2 * _ROWS)] for row in range(_ROWS)]
     highlights = Highlights(moments)
     # A namespace of its own keeps the demo apart from a robot, or another demo, on the same network.
+    namespace = args.namespace or f"/demo_{os.getpid()}"
     options = argparse.Namespace(
-        offline=args.offline, rate=1.0, loop=1, clock=False, node="", namespace=f"/demo_{os.getpid()}"
+        offline=args.offline, rate=1.0, loop=1, clock=False, node="", namespace=namespace
     )
     with progress(source.frame_count, "frame", "playing") as bar:
         report = play(options, source, config, sinks=[highlights], on_frame=bar.update)

@@ -1,4 +1,4 @@
-"""What the launch files share: arguments made from the configuration, the node, the DDS set-up, RViz.
+"""What the launch files share: arguments made from the configuration, the node, RViz, the DDS set-up.
 
 Needs `launch` and `launch_ros`, which a robot's ROS has and the Python wheels have not.
 """
@@ -9,7 +9,6 @@ import os
 
 from launch import LaunchContext
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
-from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterFile
@@ -64,61 +63,69 @@ def node_arguments() -> list[DeclareLaunchArgument]:
 
 
 def fusion_node() -> OpaqueFunction:
-    """The node, made from the arguments of :func:`node_arguments`; bad values end the launch with one clear line."""
+    """The node, made from the arguments of :func:`node_arguments`; a bad value ends the launch with one clear line."""
     return OpaqueFunction(function=_make_node)
 
 
-def _make_node(context: LaunchContext) -> list[Node]:
-    def given(name: str) -> str:
-        return str(LaunchConfiguration(name).perform(context))
+def rviz_argument(default: str) -> DeclareLaunchArgument:
+    """`rviz:=true` or `false`."""
+    return DeclareLaunchArgument("rviz", default_value=default, description="Open RViz with a ready layout.")
 
+
+def rviz() -> OpaqueFunction:
+    """The viewer, on the topics of the node."""
+    return OpaqueFunction(function=_make_rviz)
+
+
+def dds_environment() -> list[SetEnvironmentVariable]:
+    """The DDS profile for large images, for every process that is launched after this; a user's own stays."""
+    wanted = dds.environment({name: os.environ.get(name, "") for name in dds.PROFILE_VARIABLES})
+    return [SetEnvironmentVariable(name, value) for name, value in wanted.items() if value]
+
+
+def given(context: LaunchContext, name: str) -> str:
+    """Text of a launch argument; empty where the launch file has no such argument."""
+    return str(LaunchConfiguration(name, default="").perform(context))
+
+
+def _make_node(context: LaunchContext) -> list[Node]:
     overrides: dict[str, Value] = {
-        parameter.name: parameter.parse(given(parameter.name))
+        parameter.name: parameter.parse(given(context, parameter.name))
         for parameter in parameters()
-        if given(parameter.name) != FROM_FILE
+        if given(context, parameter.name) != FROM_FILE
     }
-    remappings = [(topic, given(name)) for name, topic, _ in TOPICS]
-    # CompressedImage travels beside the raw topic, under the name that image_transport gives it.
-    remappings += [
-        (f"{topic}/compressed", f"{given(name)}/compressed") for name, topic, _ in TOPICS if "image" in name
-    ]
+    clock = {"use_sim_time": given(context, "use_sim_time").lower() == "true"}
     return [
         Node(
             package=PACKAGE,
             executable=NODE,
             name=NODE,
-            namespace=given("namespace"),
-            parameters=[
-                ParameterFile(given("params_file")),
-                overrides,
-                {"use_sim_time": given("use_sim_time").lower() == "true"},
-            ],
-            remappings=remappings,
-            arguments=["--ros-args", "--log-level", given("log_level")],
+            namespace=given(context, "namespace"),
+            parameters=[ParameterFile(given(context, "params_file")), overrides, clock],
+            remappings=_remappings(context),
+            arguments=["--ros-args", "--log-level", given(context, "log_level")],
             output="screen",
             emulate_tty=True,
         )
     ]
 
 
-def dds_environment() -> list[SetEnvironmentVariable]:
-    """The DDS profile for large images, for every process that is launched after this."""
-    wanted = dds.environment()
+def _make_rviz(context: LaunchContext) -> list[Node]:
+    if given(context, "rviz").lower() != "true":
+        return []
     return [
-        SetEnvironmentVariable(name, wanted[name])
-        for name in dds.PROFILE_VARIABLES
-        if name in wanted and os.environ.get(name) != wanted[name]
-    ]
-
-
-def rviz(default: str = "false") -> list[DeclareLaunchArgument | Node]:
-    """The `rviz` argument, and the viewer it opens."""
-    return [
-        DeclareLaunchArgument("rviz", default_value=default, description="Open RViz with a ready layout."),
         Node(
             package="rviz2",
             executable="rviz2",
+            namespace=given(context, "namespace"),
             arguments=["-d", str(share_file("config/fusion.rviz"))],
-            condition=IfCondition(LaunchConfiguration("rviz")),
-        ),
+            remappings=_remappings(context),
+        )
     ]
+
+
+def _remappings(context: LaunchContext) -> list[tuple[str, str]]:
+    pairs = [(topic, given(context, name)) for name, topic, _ in TOPICS]
+    # CompressedImage travels beside the raw topic, under the name that image_transport gives it.
+    pairs += [(f"{topic}/compressed", f"{target}/compressed") for topic, target in pairs if "image" in topic]
+    return [(topic, target) for topic, target in pairs if target not in ("", "/compressed", topic)]

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--peers", type=Path, metavar="FILE", help="published methods' scores; adds ranks among them"
     )
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="save means, scores per picture and what was skipped"
+        "--json", type=Path, metavar="FILE", help="save means, scores per picture, what was skipped"
     )
     parser.add_argument(
         "--jobs", type=int, default=_processors(), metavar="N", help="processes (default: %(default)s)"
@@ -94,13 +94,11 @@ def _methods(arguments: list[str], peers: dict[str, ranking.PerImage]) -> dict[s
     methods: dict[str, Path] = {}
     for argument in arguments:
         name, equals, folder = argument.partition("=")
-        path = Path(folder if equals else argument)
-        name = name if equals else path.resolve().name
+        if not equals or Path(argument).is_dir():  # a folder's own name may have an equals sign
+            name, folder = Path(argument).resolve().name, argument
         if name in methods or name in peers:
-            raise InputError(
-                f"--fused {argument}: there is a method {name} already; name this one, as in --fused other=DIR"
-            )
-        methods[name] = path
+            raise InputError(f"--fused {argument}: {name} is taken; name this one, as in --fused other=DIR")
+        methods[name] = Path(folder)
     return methods
 
 

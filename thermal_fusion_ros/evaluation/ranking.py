@@ -11,6 +11,8 @@ from pathlib import Path
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.evaluation.fusion_metrics import METRICS
 
+# Contrast of the sources themselves: the same for every method, so there is nothing to rank.
+SOURCE_METRICS = frozenset({"SCR_visible", "SCR_thermal"})
 PerImage = Mapping[str, Mapping[str, float]]  # picture name -> metric -> value
 
 
@@ -63,6 +65,8 @@ def compare(methods: Mapping[str, PerImage], metrics: Sequence[str]) -> Table:
     for metric in metrics:
         sign = 1.0 if higher_is_better(metric) else -1.0
         scores = {method: sign * row[metric] for method, row in means.items() if metric in row}
+        if len(scores) < 2 or metric in SOURCE_METRICS:
+            continue
         for method, value in scores.items():
             ranks[method][metric] = 1 + sum(other > value for other in scores.values())
     return Table(tuple(metrics), len(names), means, ranks)
@@ -99,12 +103,12 @@ def _lines(table: Table, ranked: bool, markdown: bool) -> str:
         for metric in table.metrics:
             if metric not in means:
                 cells.append("–")
-            elif ranked:
+            elif metric in table.ranks[method] and ranked:
                 cells.append(f"{_number(means[metric])} ({table.ranks[method][metric]})")
             else:
                 cells.append(_number(means[metric]))
         if ranked:
-            cells.append(f"{table.mean_rank(method):.2f}")
+            cells.append(f"{table.mean_rank(method):.2f}" if table.ranks[method] else "–")
         rows.append(cells)
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
     padded = [

@@ -299,6 +299,52 @@ class NodeConfig:
 
 
 @dataclass(frozen=True)
+class SimulationConfig:
+    """The simulated rig (`simulate`, the demo, training data); the fusion node itself ignores it."""
+
+    world: str = param(
+        "street",
+        "Where the rig drives.",
+        choices=("street", "trail", "corridor", "warehouse"),
+    )
+    condition: str = param(
+        "night+smoke",
+        "Light and air: one of day, dusk, night; one of clear, fog, smoke; glare; joined with `+`.",
+    )
+    seed: int = param(0, "Layout, actors and noise; the same seed gives the same bytes.", low=0, high=2**31 - 1)
+    width: int = param(640, "RGB picture.", unit="px", low=16, high=4096)
+    height: int = param(480, "RGB picture.", unit="px", low=16, high=4096)
+    thermal_width: int = param(640, "Thermal picture.", unit="px", low=16, high=4096)
+    thermal_height: int = param(480, "Thermal picture.", unit="px", low=16, high=4096)
+    rgb_rate_hz: float = param(10.0, "RGB frames per second.", unit="Hz", low=0.1, high=240.0)
+    thermal_rate_hz: float = param(10.0, "Thermal frames per second.", unit="Hz", low=0.1, high=240.0)
+    thermal_phase_s: float = param(
+        0.008, "How much later than the RGB camera the thermal one starts.", unit="s", low=0.0, high=1.0
+    )
+    thermal_latency_s: float = param(
+        0.02, "How late thermal frames are stamped, as cameras without a trigger do.", unit="s", low=0.0, high=1.0
+    )
+    baseline_m: float = param(0.1, "Thermal camera to the right of the RGB one.", unit="m", low=0.0, high=2.0)
+    camera_height_m: float = param(1.35, "Cameras above the ground.", unit="m", low=0.2, high=5.0)
+    thermal_output: str = param(
+        "counts",
+        "16-bit pixels: raw detector `counts` (simulation.heat has the conversion to kelvin) or `tlinear` at 0.01 K.",
+        choices=("counts", "tlinear"),
+    )
+    netd_k: float = param(0.05, "Noise of the thermal detector.", unit="K", low=0.0, high=2.0)
+    shutter_period_s: float = param(
+        30.0, "Time between shutter events (FFC) of the thermal camera; 0 never.", unit="s", low=0.0, high=3600.0
+    )
+    shutter_freeze_s: float = param(0.5, "How long each of them freezes the picture.", unit="s", low=0.0, high=5.0)
+    headlamp: str = param(
+        "auto", "The robot's own lamp; `auto`: at night where no street lamps are.", choices=("auto", "on", "off")
+    )
+    quality: str = param(
+        "fine", "`fine` smooths edges with more rays than `live`, which keeps up with real time.", choices=("fine", "live")
+    )
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that can be set, by section. `sync.tolerance_s` is `Config().sync.tolerance_s`."""
 
@@ -309,6 +355,7 @@ class Config:
     engine: EngineConfig = EngineConfig()
     output: OutputConfig = OutputConfig()
     node: NodeConfig = NodeConfig()
+    simulation: SimulationConfig = SimulationConfig()
 
     def get(self, name: str) -> Value:
         """Value of the dotted `name`."""

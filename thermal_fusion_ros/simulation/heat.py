@@ -1,0 +1,82 @@
+"""Thermal physics: surface temperatures, band radiance, and detector counts."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thermal_fusion_ros.simulation import sky
+from thermal_fusion_ros.simulation.conditions import Condition
+from thermal_fusion_ros.simulation.lights import switch_table
+from thermal_fusion_ros.simulation.materials import MaterialTable
+from thermal_fusion_ros.simulation.textures import grain, plane_coordinates
+from thermal_fusion_ros.simulation.tracing import Surface
+
+F32 = NDArray[np.float32]
+
+# Band radiance of 8–14 µm in detector counts: S(T) = R / (exp(B/T) - F), the curve FLIR cameras are calibrated with
+# (their "Planck constants"); about 55 counts per kelvin at room temperature, 14 bits up to 160 °C.
+PLANCK_R, PLANCK_B, PLANCK_F, PLANCK_O = 400_000.0, 1428.0, 1.0, 1500.0
+CORE_K = 307.5  # what skin and clothing are pulled towards
+AIR_EXTINCTION = 0.0006  # per metre in 8–14 µm, clear air at mid-latitude humidity
+
+
+def signal(kelvin: NDArray[np.floating] | float) -> F32:
+    """Band radiance in counts (without offset) of a black body."""
+    return np.asarray(PLANCK_R / (np.exp(PLANCK_B / np.asarray(kelvin, np.float32)) - PLANCK_F), np.float32)
+
+
+def kelvin_of_signal(counts: NDArray[np.floating]) -> F32:
+    """Temperature of the black body with this band radiance; inverse of :func:`signal`."""
+    return np.asarray(PLANCK_B / np.log(PLANCK_R / np.maximum(counts, 1.0) + PLANCK_F), np.float32)
+
+
+def kelvin_of_counts(image: NDArray[np.integer]) -> F32:
+    """Apparent temperature of raw 16-bit counts: the published conversion."""
+    return kelvin_of_signal(np.asarray(image, np.float32) - np.float32(PLANCK_O))
+
+
+def surface_temperature(s: Surface, table: MaterialTable, c: Condition, sunlit: F32, indoor: bool) -> F32:
+    """True surface temperature in kelvin of N points.
+
+    `sunlit` (0..1) is the share of sunlight over the last half hour. Thin, dark things follow the sun; heavy things
+    keep what they got; what faces a clear sky cools; bodies and engines add their own heat.
+    """
+    material = s.material
+    inertia = table.inertia[material]
+    up = np.clip(s.normal[:, 2], 0, 1)
+    if indoor:
+        air = np.float32(c.interior_k)
+        out = air + 1.2 * (s.position[:, 2] - 1.2) * 0.25 + np.zeros(len(material), np.float32)
+        out -= np.where(table.interior[material] > 0, 0.6, 0.0)
+    else:
+        air = np.float32(c.air_k)
+        facing = np.maximum(s.normal @ c.sun_direction, 0) * (1 - table.translucency[material]) + 0.4 * table.translucency[material]
+        heating = c.sun_heating_k * table.absorptivity[material] * (1 - 0.4 * inertia)
+        out = air + heating * sunlit * facing**0.8
+        out += c.sun_heating_k * 0.08 * table.absorptivity[material] * up
+        out += c.stored_k * inertia**1.5
+        out -= (air - c.sky_k) * 0.11 * up * (1 - 0.75 * inertia)
+        out += table.interior[material] * (c.interior_k - air)
+    on = switch_table(c)[table.switch[material]]
+    emits = table.emission[material].max(1) > 0
+    out += table.heat[material] * np.where(emits, on, 1.0)
+    body = table.body[material]
+    out += body * (CORE_K - air)
+    out += s.heat * np.where(body > 0, np.clip((CORE_K - air) / 15, 0.1, 1.2), 1.0)
+    u, v = plane_coordinates(s.local, s.true_normal)
+    rough = grain(u, v, s.distance * np.float32(0.002), 1)
+    out += 0.35 * rough * (0.5 + 2.0 * table.grain[material, 0])
+    return out.astype(np.float32)
+
+
+def apparent_signal(s: Surface, kelvin: F32, table: MaterialTable, c: Condition, indoor: bool) -> F32:
+    """Radiance leaving N surfaces towards the viewer, in counts: own emission plus what they mirror."""
+    cosine = np.clip(-np.einsum("ij,ij->i", s.normal, s.direction), 0, 1)
+    emissivity = table.emissivity[s.material] * (1 - 0.8 * (1 - cosine) ** 5)
+    if indoor:
+        around = np.float32(c.interior_k)
+    else:
+        mirrored = s.direction + 2 * cosine[:, None] * s.normal
+        around = np.where(mirrored[:, 2] > 0.12, sky.temperature(mirrored, c, 0.0, detail=False), c.air_k)
+    return emissivity * signal(kelvin) + (1 - emissivity) * signal(around)

@@ -1,0 +1,304 @@
+"""From a world, a condition and a camera pose to radiance in both spectra, with exact depth and instance masks.
+
+Deferred: one ray per pixel finds the surfaces, everything after that is arithmetic on arrays; visible light gets extra
+rays only where a pixel straddles an edge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from thermal_fusion_ros.simulation import heat, media, shading, sky
+from thermal_fusion_ros.simulation.actors import Lamp
+from thermal_fusion_ros.simulation.conditions import Condition
+from thermal_fusion_ros.simulation.lights import Light, gather
+from thermal_fusion_ros.simulation.rig import Camera
+from thermal_fusion_ros.simulation.tracing import Hits, Moment, Stage, Surface, surface
+from thermal_fusion_ros.simulation.worlds import World
+
+F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
+_SUBPIXELS = ((0.31, -0.27), (-0.33, 0.22), (-0.12, -0.38))
+_MEDIUM_GRID = (30, 40)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Exact truth of one picture: `depth` H×W metres along the optical axis (NaN: sky), `instance` H×W (0: none)."""
+
+    depth: F32
+    instance: I32
+    distance: F32  # H×W metres along the ray, inf for sky
+    flow: F32 | None  # H×W×2, pixels per second of the picture
+
+
+@dataclass(frozen=True)
+class VisiblePicture:
+    """Linear radiance H×W×3 and how much of the surface's own light came through the air (H×W, 0..1)."""
+
+    radiance: F32
+    transmission: F32
+    geometry: Geometry
+
+
+@dataclass(frozen=True)
+class ThermalPicture:
+    """Arriving band radiance in counts (H×W, no noise), true surface temperature (NaN: sky) and transmission."""
+
+    signal: F32
+    temperature_k: F32
+    transmission: F32
+    geometry: Geometry
+
+
+class View:
+    """One camera at one pose and moment. Both spectra of the same view share its rays."""
+
+    def __init__(self, renderer: Renderer, camera: Camera, world_from_camera: NDArray[np.floating], t: float, moment: Moment | None = None):
+        self.renderer, self.camera, self.t = renderer, camera, t
+        self.pose = np.asarray(world_from_camera, np.float32)
+        self.eye = self.pose[:3, 3]
+        self.moment = moment or Moment(renderer.stage, t, self.eye)
+
+    def rays(self, pixels: NDArray[np.intp] | None = None, dx: float = 0.0, dy: float = 0.0) -> F32:
+        """N×6 world rays of all pixels or of some."""
+        d = self.camera.rays(dx, dy).reshape(-1, 3)
+        if pixels is not None:
+            d = np.take(d, pixels, axis=0)
+        out = np.empty((len(d), 6), np.float32)
+        out[:, :3] = self.eye
+        np.matmul(d, self.pose[:3, :3].T, out=out[:, 3:])
+        return out
+
+    @cached_property
+    def primary(self) -> tuple[F32, Hits, Surface]:
+        """Rays, hits and surfaces of the pixel middles."""
+        rays = self.rays()
+        hits = self.moment.cast(rays)
+        return rays, hits, surface(self.moment, rays, hits)
+
+    @cached_property
+    def lights(self) -> list[Light]:
+        """Lamps that matter here."""
+        return gather(self.moment, self.renderer.condition, self.renderer.headlamp(self.pose), self.eye)
+
+    @cached_property
+    def medium(self) -> media.ViewMedium | None:
+        """Fog or smoke in this view, with its light."""
+        return self._medium(lit=True)
+
+    def _medium(self, lit: bool) -> media.ViewMedium | None:
+        c = self.camera
+        h, w = _MEDIUM_GRID
+        if self.renderer.condition.medium == "clear":
+            return None
+        rows = np.clip(((np.arange(h) + 0.5) * c.height / h - 0.5).round().astype(int), 0, c.height - 1)
+        columns = np.clip(((np.arange(w) + 0.5) * c.width / w - 0.5).round().astype(int), 0, c.width - 1)
+        direction = c.rays()[np.ix_(rows, columns)] @ self.pose[:3, :3].T
+        lights = self.lights if lit else []
+        return media.prepare(self.eye, direction, self.renderer.condition, self.renderer.world, self.t, lights, (c.height, c.width), lit)
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """Depth, masks, motion."""
+        _, hits, s = self.primary
+        c = self.camera
+        shape = (c.height, c.width)
+        depth = np.full(shape[0] * shape[1], np.nan, np.float32)
+        depth[s.index] = s.distance * c.rays().reshape(-1, 3)[s.index, 2]
+        instance = np.zeros(shape[0] * shape[1], np.int32)
+        instance[s.index] = s.instance
+        return Geometry(depth.reshape(shape), instance.reshape(shape), hits.distance.reshape(shape), None)
+
+    def motion(self, later: NDArray[np.floating], dt: float, step: int = 4) -> F32:
+        """Flow in pixels per second on a grid of every `step`-th pixel; `later` is this camera's pose after `dt`."""
+        c = self.camera
+        _, hits, s = self.primary
+        grid = np.zeros((c.height, c.width), bool)
+        grid[step // 2 :: step, step // 2 :: step] = True
+        rows, columns = len(range(step // 2, c.height, step)), len(range(step // 2, c.width, step))
+        chosen = np.flatnonzero(grid.reshape(-1))
+        rays = self.rays(chosen)
+        distance = np.minimum(hits.distance[chosen], 300.0)
+        point = rays[:, :3] + rays[:, 3:] * distance[:, None]
+        faces, stage = self.moment.stage.faces, self.moment.stage
+        face = hits.face[chosen]
+        moving = np.flatnonzero(face >= stage.static_count)
+        moved = point
+        if len(moving):
+            bone = faces.bone[face[moving]]
+            moved = point.copy()
+            count = int(stage.first_bone[-1])
+            after = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
+            for i in self.moment.active:
+                pose = stage.world.actors[i].pose(self.t + dt)
+                after[stage.first_bone[i] : stage.first_bone[i] + len(pose)] = pose
+            change = after @ np.linalg.inv(self.moment.bones)
+            moved[moving] = np.einsum("nij,nj->ni", change[bone, :3, :3], point[moving]) + change[bone, :3, 3]
+        inverse = np.linalg.inv(np.asarray(later, np.float64))
+        seen = moved @ inverse[:3, :3].T + inverse[:3, 3]
+        seen[:, 2] = np.maximum(seen[:, 2], 0.05)
+        to = self.camera.project(seen)
+        v, u = np.divmod(chosen, c.width)
+        flow = (to - np.column_stack([u, v])) / dt
+        return np.asarray(flow, np.float32).reshape(rows, columns, 2)
+
+    def visible(self, smooth: bool = True) -> VisiblePicture:
+        """Render visible light; `smooth` adds rays along edges."""
+        c = self.camera
+        count = c.width * c.height
+        rays, hits, s = self.primary
+        open_map = self._openness()
+        radiance, through = self._shade(rays, hits, s, np.arange(count), open_map, 0.0, 0.0)
+        if smooth:
+            edge = np.flatnonzero(self._edges().reshape(-1))
+            if len(edge):
+                limit = self.renderer.radiance_limit
+                total = np.minimum(radiance[edge], limit)
+                for dx, dy in _SUBPIXELS[: self.renderer.extra_rays]:
+                    more = self.rays(edge, dx, dy)
+                    met = self.moment.cast(more)
+                    extra, _ = self._shade(more, met, surface(self.moment, more, met), edge, open_map, dx, dy)
+                    total += np.minimum(extra, limit)
+                radiance[edge] = total / (1 + self.renderer.extra_rays)
+        shape = (c.height, c.width)
+        return VisiblePicture(radiance.reshape(*shape, 3), through.reshape(shape), self.geometry)
+
+    def _openness(self) -> F32:
+        """H·W ambient openness, computed on a quarter grid."""
+        c = self.camera
+        _, hits, _ = self.primary
+        step = 4
+        grid = np.arange(c.height * c.width).reshape(c.height, c.width)[step // 2 :: step, step // 2 :: step]
+        some = grid.reshape(-1)
+        rays = self.rays(some)
+        part = Hits(hits.distance[some], hits.face[some], hits.uv[some], hits.normal[some])
+        s = surface(self.moment, rays, part)
+        small = np.ones(len(some), np.float32)
+        # The same directions in every frame: noise that moved would flicker.
+        reach = 2.2 if not self.renderer.world.indoor else 1.2
+        small[s.index] = shading.openness(self.moment, s, reach, np.random.default_rng(5), self.renderer.openness_rays)
+        picture = cv2.blur(small.reshape(grid.shape), (3, 3))
+        full = cv2.resize(picture, (c.width, c.height), interpolation=cv2.INTER_LINEAR)
+        return full.reshape(-1)
+
+    def _shade(self, rays: F32, hits: Hits, s: Surface, pixel: NDArray[np.intp], open_map: F32, dx: float, dy: float) -> tuple[F32, F32]:
+        r, c = self.renderer, self.renderer.condition
+        out = np.empty((len(rays), 3), np.float32)
+        missed = np.flatnonzero(hits.face < 0)
+        if len(missed):
+            out[missed] = sky.radiance(rays[missed, 3:], c, self.t) if not r.world.indoor else 0.002
+        if len(s.index):
+            sunlit = np.zeros(len(s.index), np.float32)
+            if max(c.sun) > 0.02 or (c.time == "night" and c.lamps < 0.5):
+                sunlit = shading.sunlight(self.moment, s, c, r.stage.materials)
+            elif c.time == "night":
+                sunlit[:] = 0.8  # moonlight: too weak to be worth its shadows
+            lit = shading.shade(self.moment, s, r.stage.materials, c, self.lights, self.camera.pixel_angle, open_map[pixel[s.index]], sunlit)
+            out[s.index] = lit
+        if self.medium is None:
+            return out, np.ones(len(rays), np.float32)
+        v, u = np.divmod(pixel, self.camera.width)
+        depth, glow = self.medium.look_up((u + dx).astype(np.float32), (v + dy).astype(np.float32), hits.distance)
+        through = np.exp(-depth)
+        return out * through[:, None] + glow, through
+
+    def _edges(self) -> NDArray[np.uint8]:
+        """Pixels whose neighbours show another surface."""
+        c = self.camera
+        _, hits, s = self.primary
+        shape = (c.height, c.width)
+        key = np.full(shape[0] * shape[1], -1, np.float32)
+        key[s.index] = s.material + 64.0 * s.instance
+        key = key.reshape(shape)
+        inverse = (1 / np.maximum(hits.distance, 0.1)).reshape(shape)
+        normal = np.zeros((shape[0] * shape[1], 3), np.float32)
+        normal[s.index] = s.normal
+        normal = normal.reshape(*shape, 3)
+        edge = np.zeros(shape, np.uint8)
+        for axis in (0, 1):
+            a = (slice(1, None), slice(None)) if axis == 0 else (slice(None), slice(1, None))
+            b = (slice(None, -1), slice(None)) if axis == 0 else (slice(None), slice(None, -1))
+            differs = key[a] != key[b]
+            jump = np.abs(inverse[a] - inverse[b]) > 0.03 * np.maximum(inverse[a], inverse[b]) + 0.002
+            bend = np.einsum("...i,...i->...", normal[a], normal[b]) < 0.90
+            broken = differs | (jump & bend) | (jump & (np.abs(inverse[a] - inverse[b]) > 0.08 * np.maximum(inverse[a], inverse[b]))) | bend
+            edge[a] |= broken
+            edge[b] |= broken
+        return edge
+
+    def thermal(self) -> ThermalPicture:
+        """Render 8–14 µm."""
+        r, c, camera = self.renderer, self.renderer.condition, self.camera
+        rays, hits, s = self.primary
+        table = r.stage.materials
+        count = len(rays)
+        signal = np.empty(count, np.float32)
+        temperature = np.full(count, np.nan, np.float32)
+        missed = np.flatnonzero(hits.face < 0)
+        if len(missed):
+            far = sky.temperature(rays[missed, 3:], c, self.t) if not r.world.indoor else np.full(len(missed), c.interior_k, np.float32)
+            signal[missed] = heat.signal(far)
+        if len(s.index):
+            sunlit = np.zeros(len(s.index), np.float32)
+            if c.sun_heating_k > 0.5 and not r.world.indoor:
+                # Surfaces remember: half of their warmth is from where the sun stood a while ago.
+                past = _turned(c.sun_direction, -0.12)
+                sunlit = 0.55 * shading.sunlight(self.moment, s, c, table) + 0.45 * shading.sunlight(self.moment, s, c, table, past)
+            kelvin = heat.surface_temperature(s, table, c, sunlit, r.world.indoor)
+            temperature[s.index] = kelvin
+            signal[s.index] = heat.apparent_signal(s, kelvin, table, c, r.world.indoor)
+        distance = np.minimum(hits.distance, 2000.0)
+        through = np.exp(-np.float32(heat.AIR_EXTINCTION) * distance)
+        through[missed] = 1.0  # the sky's temperature is apparent already
+        air = c.interior_k if r.world.indoor else c.air_k
+        signal = signal * through + (1 - through) * heat.signal(air)
+        medium = self.medium if "medium" in self.__dict__ else self._medium(lit=False)
+        passed = np.ones(count, np.float32)
+        if medium is not None:
+            v, u = np.divmod(np.arange(count), camera.width)
+            depth, _ = medium.look_up(u.astype(np.float32), v.astype(np.float32), hits.distance)
+            passed = np.exp(-np.float32(c.infrared_share) * depth)
+            warm = air + (4.0 if c.medium == "smoke" else 0.0)
+            signal = signal * passed + (1 - passed) * heat.signal(warm)
+        shape = (camera.height, camera.width)
+        return ThermalPicture(signal.reshape(shape), temperature.reshape(shape), passed.reshape(shape), self.geometry)
+
+
+def _turned(direction: F32, angle: float) -> F32:
+    c, s = np.cos(angle), np.sin(angle)
+    x, y, z = direction
+    return np.array([c * x - s * y, s * x + c * y, z], np.float32)
+
+
+class Renderer:
+    """A world under one condition. `quality` "fine" is for pictures and training, "live" for real time."""
+
+    radiance_limit = 3.0  # of one sample along an edge: a lamp's rim must not be as bright as its middle
+
+    def __init__(self, world: World, condition: Condition, quality: str = "fine", headlamp: str = "auto", stage: Stage | None = None):
+        self.world, self.condition = world, condition
+        self.stage = stage or Stage(world)
+        self.extra_rays = 3 if quality == "fine" else 2
+        self.openness_rays = 6 if quality == "fine" else 4
+        dark = condition.time == "night" and not world.lamps
+        self._headlamp = headlamp == "on" or (headlamp == "auto" and dark)
+
+    def headlamp(self, pose: NDArray[np.floating]) -> tuple[Lamp, ...]:
+        """The robot's own lamp, beside the camera at `pose`."""
+        if not self._headlamp:
+            return ()
+        right, down, ahead, eye = pose[:3, 0], pose[:3, 1], pose[:3, 2], pose[:3, 3]
+        at = eye - 0.12 * right + 0.25 * down + 0.05 * ahead
+        axis = ahead + 0.03 * down
+        color = (9.0, 8.8, 8.4)
+        return (Lamp(tuple(map(float, at)), color, tuple(map(float, axis)), 0.80, 26.0, "always"),)  # type: ignore[arg-type]
+
+    def view(self, camera: Camera, world_from_camera: NDArray[np.floating], t: float, moment: Moment | None = None) -> View:
+        """A camera in this world at time `t`."""
+        return View(self, camera, world_from_camera, t, moment)

@@ -1,0 +1,153 @@
+"""The simulated rig at work: frames of both cameras in time order, each with its ground truth."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thermal_fusion_ros.config import SimulationConfig
+from thermal_fusion_ros.frames import RgbFrame, ThermalFrame, ThermalKind
+from thermal_fusion_ros.simulation import conditions, heat, sensors, worlds
+from thermal_fusion_ros.simulation.renderer import Renderer, View
+from thermal_fusion_ros.simulation.rig import Camera, Rig, Timing, base_pose, default_rig
+from thermal_fusion_ros.simulation.truth import Truth, find_objects, scene_facts
+
+FIRST_STAMP_NS = 1_000_000_000  # 0 would read as "no stamp" in ROS
+TLINEAR_K = 0.01
+_FLOW_DT = 0.004
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A frame, when it was taken, and what is true about it (None when not asked for)."""
+
+    frame: RgbFrame | ThermalFrame
+    capture_s: float
+    truth: Truth | None
+
+
+def rig_of(config: SimulationConfig) -> Rig:
+    """The rig a configuration describes."""
+    rig = default_rig(
+        config.width, config.height, config.thermal_width, config.thermal_height, config.baseline_m, config.camera_height_m
+    )
+    from dataclasses import replace
+
+    return replace(
+        rig,
+        rgb_timing=Timing(config.rgb_rate_hz),
+        thermal_timing=Timing(config.thermal_rate_hz, config.thermal_phase_s, config.thermal_latency_s),
+        headlamp=config.headlamp,
+    )
+
+
+class Simulator:
+    """A rig in a world. Any moment can be asked for in any order; the same moment gives the same bytes."""
+
+    def __init__(self, config: SimulationConfig, rig: Rig | None = None, world: worlds.World | None = None) -> None:
+        self.config = config
+        self.condition = conditions.parse(config.condition)
+        self.world = world or worlds.build(config.world, config.seed)
+        self.rig = rig or rig_of(config)
+        self.renderer = Renderer(self.world, self.condition, config.quality, self.rig.headlamp)
+        eye = self.rig.thermal
+        self.sensor = sensors.ThermalSensor(eye.height, eye.width, config.seed, config.netd_k)
+        self._frozen: tuple[float, Shot] | None = None
+
+    def _view(self, camera: Camera, base_from_camera: NDArray[np.float64], t: float) -> View:
+        return self.renderer.view(camera, base_pose(self.world, t) @ base_from_camera, t)
+
+    def _flow(self, view: View, base_from_camera: NDArray[np.float64], t: float) -> NDArray[np.float32]:
+        return view.motion(base_pose(self.world, t + _FLOW_DT) @ base_from_camera, _FLOW_DT)
+
+    def _rng(self, camera: int, t: float) -> np.random.Generator:
+        return np.random.default_rng([self.config.seed, camera, round(t * 1e6)])
+
+    def rgb(self, t: float, truth: bool = True) -> Shot:
+        """The RGB picture taken at second `t`."""
+        rig, c = self.rig, self.condition
+        view = self._view(rig.rgb, rig.base_from_rgb, t)
+        picture = view.visible()
+        linear = sensors.smear(picture.radiance, self._flow(view, rig.base_from_rgb, t), sensors.EXPOSURE_S[c.time])
+        stamp = FIRST_STAMP_NS + round((t + rig.rgb_timing.latency_s) * 1e9)
+        frame = RgbFrame(stamp, sensors.develop(linear, c, self._rng(0, t)), rig.rgb.frame_id)
+        return Shot(frame, t, self._truth(view, picture.transmission, None, stamp, t, False) if truth else None)
+
+    def shutter(self, t: float) -> tuple[float, bool]:
+        """(capture time of what the thermal camera shows at `t`, whether a shutter event has frozen it)."""
+        period, freeze = self.config.shutter_period_s, self.config.shutter_freeze_s
+        if period <= 0 or freeze <= 0:
+            return t, False
+        # The first event comes half a period in: short recordings have one, and it is not their first picture.
+        inside = (t - period / 2) % period
+        if t < period / 2 or inside >= freeze:
+            return t, False
+        timing = self.rig.thermal_timing
+        shown = np.floor((t - inside - timing.phase_s) * timing.rate_hz + 1e-6) / timing.rate_hz + timing.phase_s
+        return (float(shown), True) if shown < t - 1e-9 else (t, False)
+
+    def thermal(self, t: float, truth: bool = True) -> Shot:
+        """The thermal picture delivered for second `t`; an older one while the shutter is closed."""
+        rig, config = self.rig, self.config
+        taken, frozen = self.shutter(t)
+        stamp = FIRST_STAMP_NS + round((t + rig.thermal_timing.latency_s) * 1e9)
+        if frozen and self._frozen and self._frozen[0] == taken and (self._frozen[1].truth or not truth):
+            return self._restamped(self._frozen[1], stamp)
+        view = self._view(rig.thermal, rig.base_from_thermal, taken)
+        picture = view.thermal()
+        signal = sensors.smear(picture.signal, self._flow(view, rig.base_from_thermal, taken), sensors.TIME_CONSTANT_S)
+        period = config.shutter_period_s
+        since = taken if period <= 0 or taken < period / 2 else (taken - period / 2) % period
+        counts = self.sensor.read(signal, since, self._rng(1, taken))
+        kind = ThermalKind.COUNTS
+        if config.thermal_output == "tlinear":
+            counts = np.clip(np.rint(heat.kelvin_of_counts(counts) / TLINEAR_K), 0, 65535).astype(np.uint16)
+            kind = ThermalKind.TLINEAR
+        known = (
+            self._truth(view, picture.transmission, picture.temperature_k, stamp, taken, frozen) if truth else None
+        )
+        shot = Shot(ThermalFrame(stamp, counts, kind, rig.thermal.frame_id), taken, known)
+        if frozen:
+            self._frozen = (taken, shot)
+        return shot
+
+    @staticmethod
+    def _restamped(shot: Shot, stamp: int) -> Shot:
+        from dataclasses import replace
+
+        truth = None if shot.truth is None else replace(shot.truth, stamp_ns=stamp)
+        return Shot(replace(shot.frame, stamp_ns=stamp), shot.capture_s, truth)
+
+    def _truth(
+        self, view: View, transmission: NDArray[np.float32], temperature: NDArray[np.float32] | None, stamp: int, t: float, frozen: bool
+    ) -> Truth:
+        geometry = view.geometry
+        return Truth(
+            stamp_ns=stamp,
+            capture_s=t,
+            frozen=frozen,
+            camera=view.camera,
+            world_from_camera=view.pose.astype(np.float64),
+            world_from_base=base_pose(self.world, t),
+            depth=geometry.depth,
+            instance=geometry.instance,
+            transmission=transmission,
+            objects=find_objects(geometry, view.camera, self.world.labelled, transmission, temperature),
+            facts=scene_facts(self.world, self.condition, transmission, geometry.depth),
+            temperature_k=temperature,
+        )
+
+    def frame_count(self, seconds: float) -> int:
+        """How many shots :meth:`shots` gives."""
+        return len(self.rig.rgb_timing.captures(seconds)) + len(self.rig.thermal_timing.captures(seconds))
+
+    def shots(self, seconds: float, truth: bool = True) -> Iterator[Shot]:
+        """All frames of both cameras taken before `seconds`, in order of their stamps."""
+        rgb = ((t + self.rig.rgb_timing.latency_s, 0, t) for t in self.rig.rgb_timing.captures(seconds))
+        thermal = ((t + self.rig.thermal_timing.latency_s, 1, t) for t in self.rig.thermal_timing.captures(seconds))
+        for _, camera, t in heapq.merge(rgb, thermal):
+            yield self.thermal(t, truth) if camera else self.rgb(t, truth)

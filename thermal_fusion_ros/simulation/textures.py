@@ -1,0 +1,138 @@
+"""Procedural textures at several scales, filtered by the footprint of the pixel that sees them.
+
+One tileable noise picture per scale is looked up with OpenCV's `remap`; octaves finer than a pixel fade out instead of
+flickering. Patterns (bricks, planks, tiles) are drawn from plane coordinates and fade to their mean the same way.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from thermal_fusion_ros.simulation.materials import PATTERNS
+
+F32 = NDArray[np.float32]
+_SIZE = 512
+_COLUMNS = 1024  # remap wants pictures; flat lists of rays are folded into rows of this many
+SCALES = ((0.011, 0.05), (0.06, 0.4), (1.1, 6.0))  # metres per texel, and the wavelength at which an octave is gone
+
+
+@cache
+def noise_tile(octave: int) -> F32:
+    """512×512 tileable noise, mean 0, deviation 1, falling off as 1/f above a corner frequency."""
+    rng = np.random.default_rng([octave, 4242])
+    spectrum = np.fft.rfft2(rng.normal(size=(_SIZE, _SIZE)))
+    fy = np.fft.fftfreq(_SIZE)[:, None] * _SIZE
+    fx = np.fft.rfftfreq(_SIZE)[None] * _SIZE
+    f = np.hypot(fx, fy)
+    low = 6.0
+    gain = np.where(f > 0, 1.0 / np.maximum(f, low), 0.0) * (1 - np.exp(-((f / low) ** 2)))
+    gain *= np.exp(-((f / (0.42 * _SIZE)) ** 4))
+    tile = np.fft.irfft2(spectrum * gain, (_SIZE, _SIZE))
+    return ((tile - tile.mean()) / tile.std()).astype(np.float32)
+
+
+def sample(tile: F32, u: F32, v: F32) -> F32:
+    """Bilinear look-up of a wrapping picture at N texel coordinates."""
+    n = len(u)
+    rows = -(-n // _COLUMNS)
+    fold = np.zeros((2, rows * _COLUMNS), np.float32)
+    height, width = tile.shape[:2]
+    fold[0, :n] = u % width
+    fold[1, :n] = v % height
+    out = cv2.remap(
+        tile, fold[0].reshape(rows, -1), fold[1].reshape(rows, -1), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
+    )
+    return out.reshape(rows * _COLUMNS, *tile.shape[2:])[:n]
+
+
+def plane_coordinates(local: F32, normal: F32) -> tuple[F32, F32]:
+    """Two coordinates in the plane a surface lies in most: (x, y) on floors, (along, up) on walls."""
+    a = np.abs(normal)
+    floor = a[:, 2] > np.maximum(a[:, 0], a[:, 1])
+    along_x = a[:, 1] >= a[:, 0]
+    u = np.where(floor | along_x, local[:, 0], local[:, 1])
+    v = np.where(floor, local[:, 1], local[:, 2])
+    return u, v
+
+
+def grain(u: F32, v: F32, footprint: F32, octave: int) -> F32:
+    """Noise of one octave at N plane coordinates, faded where a pixel (footprint in metres) is too big for it."""
+    texel, gone = SCALES[octave]
+    fade = np.clip(1.35 - footprint / gone, 0.0, 1.0)
+    out = np.zeros(len(u), np.float32)
+    seen = np.flatnonzero(fade > 0.02)
+    if len(seen):
+        turn = (0.8, 0.6) if octave % 2 else (1.0, 0.0)  # octaves lie at different angles: no grid shows
+        uu, vv = u[seen], v[seen]
+        ru = (turn[0] * uu - turn[1] * vv) / np.float32(texel)
+        rv = (turn[1] * uu + turn[0] * vv) / np.float32(texel)
+        out[seen] = sample(noise_tile(octave), ru, rv) * fade[seen]
+    return out
+
+
+def _line(x: F32, pitch: float, width: float, footprint: F32) -> F32:
+    """Coverage (0..1) of lines of `width` every `pitch`, box-filtered over the footprint."""
+    w = np.maximum(footprint, 1e-4)
+    d = np.abs(x / pitch - np.round(x / pitch)) * pitch
+    cover = np.clip((width / 2 - d) / w + 0.5, 0, 1) * np.minimum(1.0, width / w)
+    far = np.clip(footprint / pitch - 0.4, 0, 1)
+    return (cover * (1 - far) + (width / pitch) * far).astype(np.float32)
+
+
+def _cell(i: F32, j: F32) -> F32:
+    """A number in [0, 1) for each integer cell."""
+    return np.mod(np.sin(i * np.float32(127.1) + j * np.float32(311.7)) * np.float32(4375.85), 1.0).astype(np.float32)
+
+
+def _courses(u: F32, v: F32, f: F32, length: float, height: float, joint: float, shift: float) -> tuple[F32, F32]:
+    row = np.floor(v / height)
+    uu = u + (row % 2) * (length * shift)
+    mortar = np.maximum(_line(uu, length, joint, f), _line(v, height, joint, f))
+    near = np.clip(1.2 - f / height, 0, 1)
+    return mortar, (_cell(np.floor(uu / length), row) - 0.5) * near
+
+
+def pattern(kind: int, u: F32, v: F32, footprint: F32) -> tuple[F32, F32]:
+    """(share of the second colour 0..1, relative brightness change) of N points of one pattern."""
+    name, f = PATTERNS[kind], footprint
+    zero = np.zeros(len(u), np.float32)
+    if name == "brick":
+        mortar, tone = _courses(u, v, f, 0.24, 0.075, 0.011, 0.5)
+        return mortar * 0.85, tone * 0.45
+    if name == "blocks":
+        mortar, tone = _courses(u, v, f, 0.4, 0.2, 0.012, 0.5)
+        return mortar * 0.8, tone * 0.15
+    if name == "tiles":
+        mortar, tone = _courses(u, v, f, 0.5, 0.5, 0.010, 0.0)
+        return mortar * 0.8, tone * 0.16
+    if name == "roof":
+        mortar, tone = _courses(u, v, f, 0.22, 0.20, 0.020, 0.5)
+        return mortar * 0.7, tone * 0.35
+    if name == "planks":
+        seam = _line(u, 0.145, 0.008, f)
+        tone = (_cell(np.floor(u / 0.145), zero) - 0.5) * np.clip(1.2 - f / 0.145, 0, 1)
+        return seam, tone * 0.3
+    if name == "corrugated":
+        near = np.clip(1.2 - f / 0.12, 0, 1)
+        return zero, 0.22 * np.sin(u * np.float32(2 * np.pi / 0.2)) * near
+    if name == "panel":
+        seam = np.maximum(_line(u, 1.2, 0.02, f), _line(v, 0.6, 0.015, f))
+        return seam * 0.8, (_cell(np.floor(u / 1.2 + 0.5), np.floor(v / 0.6 + 0.5)) - 0.5) * 0.06
+    if name == "bark":
+        ridge = grain(u * 5.0, v * 0.8, f * 3, 1)
+        return np.clip(0.35 + 0.4 * ridge, 0, 1), zero
+    if name == "cardboard":
+        tape = _line(u, 0.62, 0.05, f) * 0.4
+        return tape, zero
+    if name == "window":
+        # Curtains and dim interiors: broad vertical bands, darker below.
+        cell = _cell(np.floor(u / 1.9), np.floor(v / 2.9))
+        folds = 0.12 * np.sin(u * 41 + cell * 9) * np.clip(1.2 - f / 0.1, 0, 1)
+        return zero, (folds + 0.7 * (cell - 0.5)).astype(np.float32)
+    if name == "carpet":
+        return zero, 0.3 * grain(u, v, f, 0)
+    return zero, zero

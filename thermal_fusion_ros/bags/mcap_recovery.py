@@ -31,11 +31,13 @@ class RecoveringMcapReader(McapReader):
         try:
             super()._open()
             return
-        except (ReaderError, OSError, struct.error, TypeError):  # what cut files raise, depending on the cut
+        except (ReaderError, OSError, struct.error, TypeError) as error:  # depending on where it is cut
             self.data_start = len(_MAGIC)
             self.data_end = _end_of_complete_records(self.path)
             if self.data_end <= self.data_start:
-                raise
+                raise ReaderError(
+                    str(error) if isinstance(error, ReaderError) else "no record in it"
+                ) from error
         self.truncated = True
         self.schemas.clear()
         self.channels.clear()

@@ -73,9 +73,9 @@ def read_visible(path: Path) -> NDArray[np.uint8]:
     return np.ascontiguousarray(_decode(path, cv2.IMREAD_COLOR)[..., ::-1])
 
 
-def eighth_size(path: Path) -> tuple[int, int]:
-    """About an eighth of height and width, (0, 0) when unreadable: cheap, JPEG decodes it directly."""
-    image = cv2.imread(str(path), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+def picture_size(path: Path) -> tuple[int, int]:
+    """Height and width in pixels, (0, 0) when unreadable."""
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     return (0, 0) if image is None else (image.shape[0], image.shape[1])
 
 

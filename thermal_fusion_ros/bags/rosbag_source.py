@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 from rosbags.highlevel import AnyReader, AnyReaderError
-from rosbags.rosbag2 import ReaderError
 from rosbags.typesys import Stores, get_typestore
 
 from thermal_fusion_ros.bags.mcap_recovery import RecoveringReader
@@ -23,6 +21,8 @@ from thermal_fusion_ros.ros.messages import image_from_message
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
+
+Message = tuple["Connection", int, bytes]  # with its time of recording, ns
 
 RGB_TOPIC, THERMAL_TOPIC = "rgb/image_raw", "thermal/image_raw"
 IMAGE, COMPRESSED, CAMERA_INFO = (
@@ -72,7 +72,7 @@ class RosbagSource(Recording):
             with self._open() as reader:
                 topics = (self.rgb_topic, self.thermal_topic)
                 connections = [c for c in reader.connections if c.topic in topics]
-                for connection, logged_ns, raw in reader.messages(connections):
+                for connection, logged_ns, raw in self._readable(reader.messages(connections)):
                     try:
                         frame = self._frame(
                             reader.deserialize(raw, connection.msgtype), connection, logged_ns
@@ -101,26 +101,29 @@ class RosbagSource(Recording):
 
     @contextmanager
     def _open(self) -> Iterator[AnyReader]:
-        """The bag's reader; what it raises becomes `InputError`, or a problem once messages have come."""
+        """The bag's reader, closed at the end. `InputError` when the bag can't be opened."""
         default = get_typestore(Stores.ROS2_JAZZY)  # for bags older than the definitions inside bags
         try:
             reader = AnyReader(self.files, default_typestore=default)
             readers = [RecoveringReader(path) for path in self.files]
             reader.readers = readers
             reader.open()
-        except (AnyReaderError, ReaderError, OSError, ValueError, sqlite3.Error) as error:
+        except Exception as error:  # the readers have no common error, and broken files provoke all kinds
             raise InputError(f"{self.path}: not a readable bag: {error}") from error
         for file in readers:
             if file.truncated:
                 self.report(f"{file.path}: cut short (the recorder did not close it); its first part is used")
         try:
             yield reader
-        except InputError:
-            raise
-        except (AnyReaderError, ReaderError, OSError, ValueError, sqlite3.Error) as error:
-            self.report(f"{self.path}: damaged, the rest is left out: {error}")
         finally:
             reader.close()
+
+    def _readable(self, messages: Iterator[Message]) -> Iterator[Message]:
+        """The messages up to the first damage, which is reported."""
+        try:
+            yield from messages
+        except Exception as error:  # see _open
+            self.report(f"{self.path}: damaged, the rest is left out: {error}")
 
     def _resolve(self, images: dict[str, Connection], wanted: str, default: str) -> str:
         if wanted:

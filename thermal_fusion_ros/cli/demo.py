@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, help="of the clip; the same seed gives the same pixels"
     )
     parser.add_argument("--offline", action="store_true", help="no ROS: the same pipeline, every pair")
-    parser.add_argument("--namespace", default="", metavar="NS", help="of all topics (default: one of its own)")
+    parser.add_argument(
+        "--namespace", default="", metavar="NS", help="of all topics (default: one of its own)"
+    )
     add_config_options(parser)
 
 

@@ -81,9 +81,9 @@ def fuse_pair(pipeline: Pipeline, pair: PicturePair, out: Path) -> str | None:
 
 def _by_size(pairs: list[PicturePair]) -> list[PicturePair]:
     """The pairs grouped by size: engines are built for one size, in steps of 32 pixels, and few are kept."""
-    from thermal_fusion_ros.bags.pictures import eighth_size
+    from thermal_fusion_ros.bags.pictures import picture_size
 
     groups: defaultdict[tuple[int, ...], list[PicturePair]] = defaultdict(list)
     for pair in pairs:
-        groups[tuple(-(-edge // 4) for edge in eighth_size(pair.visible))].append(pair)
+        groups[tuple(-(-edge // 32) for edge in picture_size(pair.visible))].append(pair)
     return [pair for group in groups.values() for pair in group]

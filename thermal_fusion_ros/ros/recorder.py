@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from rclpy.qos import QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
 from rosbags.typesys import Stores, get_typestore
-from thermal_fusion_ros.ros.messages import image_from_message
 
 from thermal_fusion_ros.bags.source import SECOND_NS
+from thermal_fusion_ros.ros.messages import image_from_message
 
 if TYPE_CHECKING:
     from rclpy.node import Node

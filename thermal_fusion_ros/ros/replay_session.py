@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
-from thermal_fusion_ros.ros.node_counts import NodeCounts, NodeWatch
 
 from thermal_fusion_ros import dds
 from thermal_fusion_ros.bags.source import Arrival, Source
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import RgbFrame
 from thermal_fusion_ros.replay_report import ReplayReport
+from thermal_fusion_ros.ros.node_counts import NodeCounts, NodeWatch
 from thermal_fusion_ros.ros.node_process import NodeDiedError, NodeProcess
 from thermal_fusion_ros.ros.player import Player, prefetch
 from thermal_fusion_ros.ros.recorder import Recorder

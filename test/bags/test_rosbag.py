@@ -1,0 +1,284 @@
+"""Bags written and read back, cut, damaged, and with topics that must be found or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from thermal_fusion_ros.bags import open_source
+from thermal_fusion_ros.bags.source import Arrival
+from thermal_fusion_ros.bags.writer import BagWriter, write_frame
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.frames import RgbFrame, ThermalFrame, ThermalKind
+
+
+def colour_picture(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def grey_picture(seed: int, height: int = 48, width: int = 64, dtype: type = np.uint8) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, (height, width), dtype)
+
+
+FORMS = ["bag.mcap", "bag.db3", "folder"]
+
+
+def write_bag(
+    path: Path,
+    count: int = 3,
+    *,
+    rgb: str = "/rgb/image_raw",
+    thermal: str = "/thermal/image_raw",
+    dtype: type = np.uint8,
+    storage: str = "mcap",
+    compressed: bool = False,
+) -> Path:
+    with BagWriter(path, storage) as writer:
+        for index in range(count):
+            stamp = 10**9 + index * 10**8
+            for topic, image, delay in (
+                (rgb, colour_picture(index), 0),
+                (thermal, grey_picture(index, dtype=dtype), 10**7),
+            ):
+                writer.write_image(
+                    topic, image, stamp_ns=stamp, frame_id="cam", time_ns=stamp + delay, compressed=compressed
+                )
+    return path
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_round_trip(tmp_path: Path, form: str, storage: str) -> None:
+    path = write_bag(tmp_path / form, storage=storage, dtype=np.uint16)
+    assert path.is_dir() == (form == "folder")
+    assert [entry.name for entry in tmp_path.iterdir()] == [form]  # nothing is left beside it
+    source = open_source(path)
+    arrivals = list(source.arrivals())
+    assert source.frame_count == len(arrivals) == 6
+    assert [arrival.time_ns - 10**9 for arrival in arrivals[:3]] == [0, 10**7, 10**8]
+    rgb, thermal = arrivals[2].frame, arrivals[3].frame
+    assert isinstance(rgb, RgbFrame)
+    assert isinstance(thermal, ThermalFrame)
+    assert (rgb.stamp_ns, rgb.frame_id, thermal.stamp_ns) == (10**9 + 10**8, "cam", 10**9 + 10**8)
+    assert np.array_equal(rgb.image, colour_picture(1))
+    assert np.array_equal(thermal.image, grey_picture(1, dtype=np.uint16))
+    assert thermal.kind is ThermalKind.COUNTS
+    assert source.problems == []
+
+
+def test_same_calls_give_the_same_bytes(tmp_path: Path) -> None:
+    one, other = write_bag(tmp_path / "a" / "x.mcap"), write_bag(tmp_path / "b" / "x.mcap")
+    assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_compressed_keeps_thermal_exactly(tmp_path: Path, dtype: type) -> None:
+    source = open_source(write_bag(tmp_path / "bag.mcap", dtype=dtype, compressed=True))
+    frames = list(source)
+    assert np.array_equal(frames[1].image, grey_picture(0, dtype=dtype))
+    assert frames[0].image.shape == (48, 64, 3)
+
+
+def test_compressed_colour_is_close(tmp_path: Path) -> None:
+    image = np.full((48, 64, 3), (200, 100, 30), np.uint8)
+    with BagWriter(tmp_path / "bag.mcap") as writer:
+        writer.write_image("/rgb/image_raw", image, stamp_ns=1, frame_id="", compressed=True)
+        writer.write_image("/thermal/image_raw", grey_picture(0), stamp_ns=1, frame_id="")
+    rgb = next(iter(open_source(tmp_path / "bag.mcap"))).image
+    assert np.abs(rgb.astype(int) - image).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("rgb", "thermal"), [("/robot/rgb/image_raw", "/robot/thermal/image_raw"), ("/cam/color", "/boson/image")]
+)
+def test_topics_are_found(tmp_path: Path, rgb: str, thermal: str) -> None:
+    frames = list(open_source(write_bag(tmp_path / "bag.mcap", rgb=rgb, thermal=thermal)))
+    assert [type(frame) for frame in frames] == [RgbFrame, ThermalFrame] * 3
+
+
+def test_topics_are_named(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / "bag.mcap")
+    frames = list(open_source(path, rgb_topic="thermal/image_raw", thermal_topic="/rgb/image_raw"))
+    assert np.array_equal(frames[1].image, np.dstack([grey_picture(0)] * 3))  # grey made colour
+    assert frames[0].image.ndim == 2  # colour made grey
+
+
+def test_missing_topics_are_refused_with_a_list(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / "bag.mcap")
+    with pytest.raises(InputError, match=r"no images on /nowhere; the bag has /rgb/image_raw \(Image, 3\)"):
+        open_source(path, rgb_topic="/nowhere")
+    path = write_bag(tmp_path / "two.mcap", rgb="/a", thermal="/b/mono")
+    with BagWriter(tmp_path / "colour.mcap") as writer:
+        for topic in ("/left", "/right"):
+            writer.write_image(topic, colour_picture(0), stamp_ns=1, frame_id="")
+    with pytest.raises(InputError, match=r"colour image topics: /left, /right; choose one with --rgb-topic"):
+        open_source(tmp_path / "colour.mcap")
+    with pytest.raises(InputError, match=r"mono image topics: none"):
+        open_source(tmp_path / "colour.mcap", rgb_topic="/left")
+
+
+def test_raw_is_preferred_to_compressed(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / "bag.mcap") as writer:
+        for compressed in (True, False):
+            writer.write_image(
+                "/cam/color", colour_picture(0), stamp_ns=1, frame_id="", compressed=compressed
+            )
+            writer.write_image("/lwir/image", grey_picture(0), stamp_ns=1, frame_id="", compressed=compressed)
+    frames = list(open_source(tmp_path / "bag.mcap"))
+    assert len(frames) == 2
+    assert np.array_equal(frames[0].image, colour_picture(0))
+
+
+@pytest.mark.parametrize("cut", [1, 30, 9000])
+def test_cut_mcap_gives_its_first_part(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "bag.mcap"
+    with BagWriter(path) as writer:
+        for index in range(80):  # several chunks of 1 MiB
+            stamp = 10**9 + index * 10**8
+            writer.write_image("/rgb/image_raw", colour_picture(index, 120, 160), stamp_ns=stamp, frame_id="")
+            writer.write_image(
+                "/thermal/image_raw", grey_picture(index, 120, 160), stamp_ns=stamp, frame_id=""
+            )
+    whole = path.read_bytes()
+    path.write_bytes(whole[: -cut if cut < 100 else len(whole) * 2 // 3])
+    source = open_source(path)
+    frames = list(source)
+    assert 40 <= len(frames) <= (160 if cut < 100 else 110)
+    assert np.array_equal(frames[2].image, colour_picture(1, 120, 160))
+    assert "cut short" in source.problems[0]
+
+
+def test_recording_without_metadata_is_read(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / "folder")
+    (path / "metadata.yaml").unlink()
+    assert len(list(open_source(path))) == 6
+
+
+@pytest.mark.parametrize("name", ["bag.mcap", "bag.db3"])
+@pytest.mark.parametrize("content", [b"", b"nonsense" * 20, b"\x89MCAP0\r\n"])
+def test_broken_bags_are_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=rf"{name}: not a readable bag"):
+        open_source(tmp_path / name)
+
+
+def test_cut_database_is_refused(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / "bag.db3", count=40)
+    path.write_bytes(path.read_bytes()[:-5000])
+    with pytest.raises(InputError, match=r"bag\.db3: not a readable bag"):
+        open_source(path)
+
+
+def test_damage_in_the_middle_keeps_what_came_before(tmp_path: Path) -> None:
+    path = tmp_path / "bag.mcap"
+    with BagWriter(path) as writer:
+        for index in range(80):  # several chunks of 1 MiB
+            stamp = 10**9 + index * 10**8
+            writer.write_image("/rgb/image_raw", colour_picture(index, 120, 160), stamp_ns=stamp, frame_id="")
+            writer.write_image(
+                "/thermal/image_raw", grey_picture(index, 120, 160), stamp_ns=stamp, frame_id=""
+            )
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 100_000] = b"\xff" * 100_000  # longer than a pair, so a header is hit
+    path.write_bytes(data)
+    source = open_source(path)
+    frames = list(source)
+    assert 40 <= len(frames) < 100
+    assert "damaged, the rest is left out" in source.problems[0]
+
+
+def test_undecodable_images_are_counted_once(tmp_path: Path) -> None:
+    path = tmp_path / "bag.mcap"
+    with BagWriter(path) as writer:
+        for index in range(3):
+            writer.write_image("/thermal/image_raw", grey_picture(index), stamp_ns=index + 1, frame_id="")
+            bad = writer.type("sensor_msgs/msg/Image")(
+                header=writer.header(index + 1, ""), height=48, width=64, encoding="rgb8", is_bigendian=0,
+                step=192, data=np.zeros(100, np.uint8),
+            )  # fmt: skip
+            writer.write("/rgb/image_raw", bad, index + 1)
+    source = open_source(path)
+    assert len(list(source)) == 3
+    assert len(source.problems) == 1
+    assert "/rgb/image_raw: 3 images not decoded" in source.problems[0]
+
+
+def test_empty_bag(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / "folder"):
+        pass
+    with pytest.raises(InputError, match="the bag is empty"):
+        open_source(tmp_path / "folder")
+
+
+def test_camera_info_travels(tmp_path: Path) -> None:
+    path = tmp_path / "bag.mcap"
+    with BagWriter(path) as writer:
+        info = camera_info(writer, focal=500.0)
+        for topic, image in (("/rgb/image_raw", colour_picture(0)), ("/thermal/image_raw", grey_picture(0))):
+            writer.write_image(topic, image, stamp_ns=5, frame_id="cam")
+        writer.write("/rgb/camera_info", info, 5)
+    source = open_source(path)
+    assert set(source.camera_info) == {"rgb"}
+    assert source.camera_info["rgb"].k[0] == 500.0
+    with BagWriter(tmp_path / "copy.mcap") as writer:
+        for arrival in source.arrivals():
+            write_frame(writer, source, arrival)
+    copy = open_source(tmp_path / "copy.mcap")
+    assert copy.camera_info["rgb"].k[0] == 500.0
+    assert copy.camera_info["rgb"].header.frame_id == "cam"
+
+
+def test_stamp_zero_is_the_time_of_recording(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / "bag.mcap") as writer:
+        writer.write_image("/rgb/image_raw", colour_picture(0), stamp_ns=0, frame_id="", time_ns=7)
+        writer.write_image("/thermal/image_raw", grey_picture(0), stamp_ns=8, frame_id="", time_ns=9)
+    assert [frame.stamp_ns for frame in open_source(tmp_path / "bag.mcap")] == [7, 8]
+
+
+def test_existing_output_is_not_overwritten(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / "bag.mcap")
+    with pytest.raises(InputError, match="exists already"):
+        BagWriter(path)
+    assert len(list(open_source(path))) == 6
+
+
+def test_interrupted_writing_leaves_a_whole_bag(tmp_path: Path) -> None:
+    def write() -> None:
+        with BagWriter(tmp_path / "bag.mcap") as writer:
+            writer.write_image("/rgb/image_raw", colour_picture(0), stamp_ns=1, frame_id="")
+            writer.write_image("/thermal/image_raw", grey_picture(0), stamp_ns=1, frame_id="")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert len(list(open_source(tmp_path / "bag.mcap"))) == 2
+
+
+def test_nothing_written_leaves_nothing(tmp_path: Path) -> None:
+    for name in FORMS:
+        with pytest.raises(InputError), BagWriter(tmp_path / name):
+            raise InputError("nothing to read")
+    assert list(tmp_path.iterdir()) == []
+
+
+def camera_info(writer: BagWriter, focal: float) -> Any:
+    roi = writer.type("sensor_msgs/msg/RegionOfInterest")(
+        x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
+    )
+    k = np.array([focal, 0, 32, 0, focal, 24, 0, 0, 1])
+    return writer.type("sensor_msgs/msg/CameraInfo")(
+        header=writer.header(5, "cam"), height=48, width=64, distortion_model="plumb_bob", d=np.zeros(5), k=k,
+        r=np.eye(3).ravel(), p=np.zeros(12), binning_x=0, binning_y=0, roi=roi,
+    )  # fmt: skip
+
+
+def test_arrival_order_is_kept(tmp_path: Path) -> None:
+    """A thermal camera that delivers late: stamps of the two streams interleave, arrivals never go back."""
+    make: Callable[[Path], Path] = write_bag
+    arrivals: list[Arrival] = list(open_source(make(tmp_path / "bag.db3")).arrivals())
+    assert [arrival.time_ns for arrival in arrivals] == sorted(arrival.time_ns for arrival in arrivals)

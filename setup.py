@@ -52,11 +52,11 @@ setup(
         "test": [
             "colcon-common-extensions",
             "hypothesis",
-            "mypy",
+            "mypy==2.4.1",  # the linters are pinned: a new one must not break an old checkout
             "pytest",
             "pytest-timeout",
             "pytest-xdist",
-            "ruff",
+            "ruff==0.17.5",
             "types-PyYAML",
         ],
         # Real ROS 2 Jazzy for machines without one. A robot uses the ROS it has sourced instead.

@@ -41,6 +41,8 @@ choose_python() {
 
 has_library() { ldconfig -p 2>/dev/null | grep -q "$1" || /sbin/ldconfig -p 2>/dev/null | grep -q "$1"; }
 
+has_browser() { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
+
 install_debian() { # install_debian PACKAGE...
   local as_root=()
   command -v apt-get >/dev/null || return 1
@@ -66,6 +68,9 @@ system_packages() {
   if [ ${#missing[@]} -gt 0 ]; then
     install_debian "${missing[@]}" ||
       die "missing system packages that could not be installed; run: sudo apt-get install ${missing[*]}"
+  fi
+  if [ "$level" = test ] && ! has_browser; then
+    install_debian chromium || say "no Chromium or Chrome here: tests that need a browser will be skipped"
   fi
 }
 

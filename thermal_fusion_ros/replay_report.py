@@ -91,7 +91,7 @@ class ReplayReport:
 
 
 def _percentile(values: list[float], share: float) -> float | None:
-    """Nearest-rank percentile rounded to microseconds, None of nothing."""
+    """Percentile rounded to microseconds, None of nothing."""
     if not values:
         return None
     import numpy as np

@@ -1,0 +1,96 @@
+"""`thermal-fusion fuse`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from thermal_fusion_ros.bags.pictures import read_thermal, read_visible, write_picture
+from thermal_fusion_ros.cli.main import main
+
+Make = Callable[..., Path]
+
+
+def fuse(folder: Path, out: Path, *more: str) -> int:
+    return main(
+        [
+            "fuse",
+            "--visible",
+            f"{folder}/visible",
+            "--thermal",
+            f"{folder}/infrared",
+            "--out",
+            str(out),
+            *more,
+        ]
+    )
+
+
+def test_every_pair_is_written_at_its_size(make_folders: Make, tmp_path: Path, pipeline: Any) -> None:
+    folder = make_folders({"a": (48, 64), "b": (64, 48), "c": (50, 70)})
+    assert fuse(folder, tmp_path / "out") == 0
+    for name in "abc":
+        visible, thermal = (
+            read_visible(folder / f"visible/{name}.png"),
+            read_thermal(folder / f"infrared/{name}.png"),
+        )
+        expected = np.clip(visible.astype(int) + int(thermal.mean() / 10), 0, 255)
+        assert np.array_equal(read_visible(tmp_path / f"out/{name}.png"), expected)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png", "c.png"]
+
+
+def test_sizes_come_grouped(make_folders: Make, tmp_path: Path, pipeline: Any) -> None:
+    fuse(make_folders({str(i): ((48, 64) if i % 2 else (96, 64)) for i in range(6)}), tmp_path / "out")
+    assert pipeline.made[0].sizes == [(96, 64)] * 3 + [(48, 64)] * 3
+
+
+def test_options_reach_the_pipeline(make_folders: Make, tmp_path: Path, pipeline: Any) -> None:
+    folder = make_folders({"a": (48, 64)})
+    params = tmp_path / "p.yaml"
+    params.write_text("/**:\n  ros__parameters:\n    sync:\n      tolerance_s: 0.03\n")
+    more = ["--prompt", "two cars", "--set", "engine.threads=2", "--params", str(params)]
+    assert fuse(folder, tmp_path / "out", *more) == 0
+    config = pipeline.made[0].config
+    assert (config.fusion.prompt, config.engine.threads, config.sync.tolerance_s) == ("two cars", 2, 0.03)
+
+
+def test_problems_are_named_and_the_rest_is_done(
+    make_folders: Make, tmp_path: Path, pipeline: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_folders({"good": (48, 64), "broken": (48, 64), "tiny": (8, 8)})
+    (folder / "infrared/broken.png").write_bytes(b"no picture")
+    write_picture(folder / "visible/lonely.png", np.zeros((48, 64, 3), np.uint8))
+    assert fuse(folder, tmp_path / "out") == 2
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.png"]
+    captured = capsys.readouterr()
+    lines = [line for line in captured.err.splitlines() if line.startswith("thermal-fusion: ")]
+    assert len(lines) == 3
+    for name in ("broken.png", "tiny", "lonely.png"):
+        assert any(name in line for line in lines)
+    assert "1 of 3 pairs fused" in captured.out
+
+
+@pytest.mark.parametrize("missing", ["visible", "infrared"])
+def test_missing_folder(
+    make_folders: Make, tmp_path: Path, missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_folders({"a": (48, 64)})
+    (folder / missing).rename(folder / "elsewhere")
+    assert fuse(folder, tmp_path / "out") == 2
+    assert f"{missing}: not a folder" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_parameter(make_folders: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fuse(make_folders({"a": (48, 64)}), tmp_path / "out", "--set", "engine.treads=2") == 2
+    assert "did you mean engine.threads" in capsys.readouterr().err
+
+
+def test_real_network_on_a_picture(make_folders: Make, tmp_path: Path) -> None:
+    folder = make_folders({"a": (50, 70)})
+    assert fuse(folder, tmp_path / "out", "--set", "engine.backend=torch") == 0
+    assert read_visible(tmp_path / "out/a.png").shape == (50, 70, 3)

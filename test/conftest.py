@@ -14,6 +14,8 @@ CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 os.environ.setdefault("OMP_NUM_THREADS", str(max(1, 2 // WORKERS)))
+# Engines built by tests stay out of the user's cache, and are there for the next run.
+os.environ["XDG_CACHE_HOME"] = str(ROOT / ".pytest_cache" / "xdg")
 
 
 def _own_domain() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,27 +10,35 @@ import torch
 from numpy.typing import NDArray
 
 from thermal_fusion_ros.config import EngineConfig
+from thermal_fusion_ros.engine.cache import EngineCache
 from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
 
 if TYPE_CHECKING:
     import openvino
 
+DEVICE = "CPU"
+
 
 class OpenVinoEngine:
     """A compiled model with one inference request; inputs are shared with numpy, the output is read in place."""
 
-    def __init__(self, graph: PerceptionGraph, height: int, width: int, config: EngineConfig) -> None:
+    def __init__(
+        self,
+        graph: PerceptionGraph,
+        height: int,
+        width: int,
+        config: EngineConfig,
+        cache: EngineCache | None = None,
+    ) -> None:
         import openvino
 
-        # Conversion walks the graph in Python; the plug-in then picks bf16 by itself where the CPU has it.
-        example = example_inputs(height, width)
-        with torch.inference_mode():
-            program = torch.export.export(graph, example)
-        model = openvino.convert_model(program, example_input=example)
+        core = openvino.Core()
+        model = _converted(core, graph, height, width, cache or EngineCache())
+        # In latency mode the plug-in picks bf16 by itself where the CPU has it.
         options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if config.threads:
             options["INFERENCE_NUM_THREADS"] = config.threads
-        compiled = openvino.compile_model(model, "CPU", options)
+        compiled = core.compile_model(model, DEVICE, options)
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         self.name = f"openvino-cpu-{precision}"
         self.request: openvino.InferRequest = compiled.create_infer_request()
@@ -41,3 +50,24 @@ class OpenVinoEngine:
         self.request.infer([rgb[None], thermal[None], code[None]], share_inputs=True, share_outputs=True)
         fused: NDArray[np.uint8] = self.request.get_output_tensor(0).data[0]
         return fused
+
+
+def _converted(
+    core: openvino.Core, graph: PerceptionGraph, height: int, width: int, cache: EngineCache
+) -> openvino.Model:
+    """The graph as an OpenVINO model. Conversion takes seconds, so its result is kept; compiling takes little."""
+    import openvino
+
+    key = cache.key(graph, "openvino", height, width, openvino.__version__)
+    if (folder := cache.load(key)) is not None:
+        return core.read_model(folder / "graph.xml")
+    example = example_inputs(height, width)
+    with torch.inference_mode():
+        program = torch.export.export(graph, example)
+    model = openvino.convert_model(program, example_input=example)
+
+    def write(folder: Path) -> None:
+        openvino.save_model(model, folder / "graph.xml", compress_to_fp16=False)
+
+    cache.store(key, write)
+    return model

@@ -45,8 +45,9 @@ class Settings:
     gradient: float = 6.0
     structure: float = 0.5
     information: float = 0.4
-    difference: float = 0.25
+    difference: float = 0.08
     colour: float = 2.0
+    keep_colour: float = 0.5
     text_gain: float = 0.8  # how much of an object's thermal contrast its name adds
     ema: float = 0.999
 
@@ -62,7 +63,13 @@ def loss_terms(model: CrossAttentionFusion, batch: Batch, settings: Settings) ->
     luma, chroma = to_luma_chroma(rgb)
     fused, fused_chroma = to_luma_chroma(fused_rgb)
     boost = settings.text_gain * boost
-    target = (torch.maximum(luma, thermal) + boost).clamp(0, 1)
+    # The brighter source wins, but by daylight what is colourful keeps half of its own brightness: a red car under a
+    # hot sun would otherwise turn white.
+    level = F.interpolate(F.avg_pool2d(luma, 16), size=luma.shape[-2:], mode="bilinear")
+    lit = torch.sigmoid((level - 0.35) / 0.05)
+    colourful = (chroma.norm(dim=1, keepdim=True) / 0.12).clamp_max(1)
+    target = torch.lerp(torch.maximum(luma, thermal), luma, settings.keep_colour * lit * colourful)
+    target = (target + boost).clamp(0, 1)
     target_gradient = strongest_gradient(luma, thermal) + gradients(boost)
     weight = 1 + 2 * emphasis + 4 * (boost != 0)
     # Where luma changes, colour keeps its saturation, within reason.

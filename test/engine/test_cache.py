@@ -1,5 +1,3 @@
-import os
-
 import pytest
 import torch
 
@@ -28,7 +26,7 @@ def test_what_is_stored_is_found(cache):
     assert cache.load("k") is None
     cache.store("k", write)
     assert (cache.load("k") / "engine").read_bytes() == b"engine"
-    assert os.listdir(cache.root) == ["k"]
+    assert [path.name for path in cache.root.iterdir()] == ["k"]
 
 
 def test_a_build_killed_half_way_leaves_no_entry(cache):
@@ -39,7 +37,7 @@ def test_a_build_killed_half_way_leaves_no_entry(cache):
     with pytest.raises(KeyboardInterrupt):
         cache.store("k", killed)
     assert cache.load("k") is None
-    assert os.listdir(cache.root) == []
+    assert not list(cache.root.iterdir())
 
 
 @pytest.mark.parametrize("damage", ["truncate", "unmark", "extra"])

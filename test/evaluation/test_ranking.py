@@ -33,6 +33,13 @@ def test_what_only_one_method_has_is_not_ranked() -> None:
     assert "N_abf" not in table.ranks["A"]
 
 
+def test_less_colour_shift_is_better_and_the_sources_own_contrast_is_not_ranked() -> None:
+    near = {"x": {"dE_chroma": 1.0, "SCR_visible": 2.0, "SCR_fused": 3.0}}
+    far = {"x": {"dE_chroma": 9.0, "SCR_visible": 2.0, "SCR_fused": 1.0}}
+    table = compare({"near": near, "far": far}, ["dE_chroma", "SCR_visible", "SCR_fused"])
+    assert table.ranks == {"near": {"dE_chroma": 1, "SCR_fused": 1}, "far": {"dE_chroma": 2, "SCR_fused": 2}}
+
+
 def test_methods_without_a_common_picture_are_refused() -> None:
     with pytest.raises(InputError, match="no picture in common"):
         compare({"A": A, "D": {"q": {"EN": 1.0}}}, ["EN"])

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.evaluation import scoring
+from thermal_fusion_ros.evaluation.catalogue import TARGETS, parse_metrics
 from thermal_fusion_ros.evaluation.fusion_metrics import COMMON, score
 from thermal_fusion_ros.evaluation.pictures import read_grey
-from thermal_fusion_ros.evaluation.scoring import parse_metrics, score_folders
+from thermal_fusion_ros.evaluation.scoring import score_folders
 from thermal_fusion_ros.evaluation.targets import Box
 
 
@@ -89,7 +89,7 @@ def test_progress_is_told_of_every_picture(folders: dict[str, Path]) -> None:
 def test_metric_lists() -> None:
     assert parse_metrics("common") == COMMON
     assert parse_metrics("VIF, EN,VIF") == ("VIF", "EN")
-    assert parse_metrics("all")[-len(scoring.TARGETS) :] == scoring.TARGETS
+    assert parse_metrics("all")[-len(TARGETS) :] == TARGETS
     with pytest.raises(InputError, match="unknown metric PSNR"):
         parse_metrics("EN,PSNR")
     with pytest.raises(InputError, match="no metric"):

@@ -58,13 +58,13 @@ def read_peers(args: argparse.Namespace) -> dict[str, PerImage]:
 
 def read_metrics(args: argparse.Namespace) -> list[str]:
     """Metrics of `--metrics`; `--labels` adds those that need it, and `all` is all that can be had without it."""
-    from thermal_fusion_ros.evaluation import scoring
+    from thermal_fusion_ros.evaluation import catalogue
 
-    metrics = list(scoring.parse_metrics(args.metrics))
+    metrics = list(catalogue.parse_metrics(args.metrics))
     if args.labels:
-        metrics += [name for name in scoring.TARGETS if name not in metrics]
+        metrics += [name for name in catalogue.TARGETS if name not in metrics]
     elif "all" in args.metrics.split(","):
-        metrics = [name for name in metrics if name not in scoring.TARGETS]
+        metrics = [name for name in metrics if name not in catalogue.TARGETS]
     return metrics
 
 

@@ -35,7 +35,7 @@ def match(folders: Mapping[str, Path]) -> Matches:
     Raises :class:`InputError` when a folder does not exist or holds no picture. A name that is missing in one of
     the folders, or stands for two files of one folder, is reported as skipped.
     """
-    listings = {role: _listing(role, folder) for role, folder in folders.items()}
+    listings = {role: list_pictures(role, folder) for role, folder in folders.items()}
     names = sorted(set().union(*listings.values()))
     complete: dict[str, dict[str, Path]] = {}
     skipped = []
@@ -56,7 +56,8 @@ def match(folders: Mapping[str, Path]) -> Matches:
     return Matches(complete, skipped)
 
 
-def _listing(role: str, folder: Path) -> dict[str, list[Path]]:
+def list_pictures(role: str, folder: Path) -> dict[str, list[Path]]:
+    """Picture files of a folder by name. Raises :class:`InputError` when there are none."""
     if not folder.is_dir():
         raise InputError(f"{role}: no folder {folder}")
     listing: dict[str, list[Path]] = defaultdict(list)

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.evaluation.fusion_metrics import METRICS
+from thermal_fusion_ros.evaluation.catalogue import MEASURES
 
-# Contrast of the sources themselves: the same for every method, so there is nothing to rank.
-SOURCE_METRICS = frozenset({"SCR_visible", "SCR_thermal"})
 PerImage = Mapping[str, Mapping[str, float]]  # picture name -> metric -> value
 
 
@@ -36,7 +34,7 @@ class Table:
 
 def higher_is_better(metric: str) -> bool:
     """Whether rank 1 goes to the largest value."""
-    return metric not in METRICS or METRICS[metric].higher_is_better
+    return metric not in MEASURES or MEASURES[metric].higher_is_better
 
 
 def mean_of(per_image: PerImage, names: Sequence[str] | None = None) -> dict[str, float]:
@@ -65,7 +63,7 @@ def compare(methods: Mapping[str, PerImage], metrics: Sequence[str]) -> Table:
     for metric in metrics:
         sign = 1.0 if higher_is_better(metric) else -1.0
         scores = {method: sign * row[metric] for method, row in means.items() if metric in row}
-        if len(scores) < 2 or metric in SOURCE_METRICS:
+        if len(scores) < 2 or (metric in MEASURES and MEASURES[metric].of_sources):
             continue
         for method, value in scores.items():
             ranks[method][metric] = 1 + sum(other > value for other in scores.values())
@@ -104,9 +102,9 @@ def _lines(table: Table, ranked: bool, markdown: bool) -> str:
             if metric not in means:
                 cells.append("–")
             elif metric in table.ranks[method] and ranked:
-                cells.append(f"{_number(means[metric])} ({table.ranks[method][metric]})")
+                cells.append(f"{rounded(means[metric])} ({table.ranks[method][metric]})")
             else:
-                cells.append(_number(means[metric]))
+                cells.append(rounded(means[metric]))
         if ranked:
             cells.append(f"{table.mean_rank(method):.2f}" if table.ranks[method] else "–")
         rows.append(cells)
@@ -124,5 +122,6 @@ def _lines(table: Table, ranked: bool, markdown: bool) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [padded[0], rule, *padded[1:]])
 
 
-def _number(value: float) -> str:
+def rounded(value: float) -> str:
+    """Three significant decimals, two from 10 on."""
     return f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"

@@ -12,20 +12,12 @@ from pathlib import Path
 import cv2
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.evaluation import colour, folders, fusion_metrics, targets
+from thermal_fusion_ros.evaluation import catalogue, colour, folders, fusion_metrics, targets
 from thermal_fusion_ros.evaluation.folders import Skipped
 from thermal_fusion_ros.evaluation.fusion_metrics import SourcePair
 from thermal_fusion_ros.evaluation.pictures import grey_of, read_picture
 from thermal_fusion_ros.evaluation.ranking import mean_of
 
-COLOUR = ("dE_chroma",)
-TARGETS = ("SCR_visible", "SCR_thermal", "SCR_fused")
-GROUPS = {
-    "common": fusion_metrics.COMMON,
-    "variants": fusion_metrics.VARIANTS,
-    "colour": COLOUR,
-    "targets": TARGETS,
-}
 _PICTURES_PER_WORKER = 4  # fewer don't pay for the start of a process
 
 
@@ -62,24 +54,6 @@ class Scores:
             "skipped": [{"name": item.name, "why": item.why} for item in self.skipped],
             "pictures": counted,
         }
-
-
-def parse_metrics(text: str) -> tuple[str, ...]:
-    """Metric names of a comma-separated list of names and groups (common, variants, colour, targets, all)."""
-    known = [name for group in GROUPS.values() for name in group]
-    names: list[str] = []
-    for word in filter(None, (part.strip() for part in text.split(","))):
-        if word == "all":
-            names += known
-        elif word in GROUPS:
-            names += GROUPS[word]
-        elif word in known:
-            names.append(word)
-        else:
-            raise InputError(f"unknown metric {word}; there are {', '.join([*GROUPS, 'all', *known])}")
-    if not names:
-        raise InputError(f"no metric named; there are {', '.join([*GROUPS, 'all', *known])}")
-    return tuple(dict.fromkeys(names))
 
 
 def score_job(job: Job) -> dict[str, float]:
@@ -120,7 +94,7 @@ def score_folders(
     the iterator of results and is told how many there will be (e.g. tqdm). Raises :class:`InputError` for a
     missing or empty folder; what is wrong with single pictures is in `Scores.skipped`.
     """
-    if people is None and set(metrics) & set(TARGETS):
+    if people is None and set(metrics) & set(catalogue.TARGETS):
         raise InputError("the target metrics (SCR) need the boxes of people: give --labels FILE")
     matches = folders.match({"visible": visible, "thermal": thermal, "fused": fused})
     work = [

@@ -1,0 +1,101 @@
+"""`thermal-fusion report`: one HTML page with tables, ranks, a scatter to click and side-by-side pictures."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from thermal_fusion_ros.cli import _scoring
+from thermal_fusion_ros.errors import InputError
+
+HELP = "Make one self-contained HTML page that compares fused pictures, by numbers and by eye."
+EXIT_SOME_SKIPPED = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `thermal-fusion report`."""
+    _scoring.add_scoring_options(parser)
+    parser.add_argument(
+        "--peer-pictures",
+        type=Path,
+        metavar="DIR",
+        help="folder of folders METHOD/ with pictures of the peers",
+    )
+    parser.add_argument(
+        "--bench",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="latencies saved by bench --json or replay --json; repeatable",
+    )
+    parser.add_argument(
+        "--title", default="RGB-thermal fusion", help="heading of the page (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--width",
+        type=int,
+        default=320,
+        metavar="PX",
+        help="width of the embedded pictures (default: %(default)s)",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the page, e.g. report.html")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score, draw and write the page; return 2 when any picture had to be skipped."""
+    from thermal_fusion_ros.evaluation import latency, report
+
+    if args.width < 32:
+        raise InputError(f"--width {args.width}: give 32 or more")
+    peers = _scoring.read_peers(args)
+    methods = _scoring.read_methods(args, taken=peers)
+    bench = [latency.read_latency(path) for path in args.bench]
+    results = _scoring.score_methods(args, methods, _scoring.read_metrics(args))
+    ours = {name: result.per_image for name, result in results.items() if result.per_image}
+    if not ours:
+        raise InputError("no picture could be scored, so there is nothing to report")
+    skipped = [
+        f"{name}: {item.name}: {item.why}" for name, result in results.items() for item in result.skipped
+    ]
+    page = report.render(
+        report.Comparison(
+            title=args.title,
+            metrics=_scoring.read_metrics(args),
+            ours=ours,
+            peers=peers,
+            pictures=_pictures(
+                args, {name: methods[name] for name in ours}, peers, set().union(*ours.values())
+            ),
+            latency=bench,
+            skipped=skipped,
+        ),
+        args.width,
+    )
+    try:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--out {args.out}: {error.strerror or error}") from error
+    print(f"{args.out}: {len(page) / 1e6:.1f} MB, open it in a browser")
+    return EXIT_SOME_SKIPPED if skipped else 0
+
+
+def _pictures(
+    args: argparse.Namespace, methods: Mapping[str, Path], peers: Mapping[str, object], names: set[str]
+) -> dict[str, dict[str, Path]]:
+    """Paths by picture name and label, in the order of the sheet; a method that lacks a picture is left out there."""
+    from thermal_fusion_ros.evaluation import folders
+
+    places = {"visible": args.visible, "thermal": args.thermal, **methods}
+    if args.peer_pictures:
+        if not args.peer_pictures.is_dir():
+            raise InputError(f"--peer-pictures: no folder {args.peer_pictures}")
+        found = {path.name: path for path in sorted(args.peer_pictures.iterdir()) if path.is_dir()}
+        places |= {name: found[name] for name in peers if name in found}
+    listings = {label: folders.list_pictures(label, folder) for label, folder in places.items()}
+    return {
+        name: {label: paths[name][0] for label, paths in listings.items() if name in paths}
+        for name in sorted(names)
+    }

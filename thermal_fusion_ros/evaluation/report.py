@@ -99,7 +99,12 @@ def render(comparison: Comparison, width: int = 320) -> str:
 
 def _described(metric: str) -> dict[str, Any]:
     measure = MEASURES[metric]
-    return {"name": metric, "meaning": measure.meaning, "higher": measure.higher_is_better}
+    return {
+        "name": metric,
+        "meaning": measure.meaning,
+        "higher": measure.higher_is_better,
+        "ranked": not measure.of_sources,
+    }
 
 
 def _embedded(label: str, path: Path, width: int) -> dict[str, Any]:

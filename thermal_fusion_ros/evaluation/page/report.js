@@ -215,7 +215,8 @@
     for (const sheet of list) sheet.hidden = !sheet.dataset.name.toLowerCase().includes(wanted);
     byId("sheet-list").append(...list);
   }
-  for (const id of ["order-metric", "order-method", "best-first", "filter"]) byId(id).addEventListener("input", orderSheets);
+  for (const id of ["order-metric", "order-method", "best-first"]) byId(id).addEventListener("change", orderSheets);
+  byId("filter").addEventListener("input", orderSheets);
   for (const form of document.querySelectorAll("form")) form.addEventListener("submit", (event) => event.preventDefault());
 
   drawScatter();

@@ -1,0 +1,84 @@
+"""`thermal-fusion report` as a person uses it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from thermal_fusion_ros.cli.main import main
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with visible/, thermal/, ours/ and peers/them/, two 64x48 pictures each, and peers.json."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(7)
+    for role in ("visible", "thermal", "ours", "peers/them", "peers/unknown"):
+        Path(role).mkdir(parents=True)
+        for name in "ab":
+            cv2.imwrite(f"{role}/{name}.png", random.integers(0, 256, (48, 64)).astype(np.uint8))
+    scores = {name: {"EN": 5.0, "SD": 40.0} for name in "ab"}
+    Path("peers.json").write_text(
+        json.dumps({"methods": {"them": {"per_image": scores}, "no pictures": {"per_image": scores}}})
+    )
+    return tmp_path
+
+
+def report(*arguments: str) -> int:
+    sources = ["--visible", "visible", "--thermal", "thermal", "--quiet", "--jobs", "1", "--metrics", "EN,SD"]
+    return main(["report", *sources, *arguments])
+
+
+def test_a_page_with_everything(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bench.json").write_text(json.dumps({"backends": {"torch": {"engine_ms": {"median": 5, "p99": 6}}}}))
+    arguments = [
+        "--fused",
+        "ours",
+        "--peers",
+        "peers.json",
+        "--peer-pictures",
+        "peers",
+        "--bench",
+        "bench.json",
+    ]
+    assert report(*arguments, "--title", "A title", "--out", "new/report.html") == 0
+    html = Path("new/report.html").read_text()
+    assert "new/report.html: " in capsys.readouterr().out
+    assert "<h1>A title</h1>" in html
+    assert html.count("<figure>") == 2 * 4  # visible, thermal, ours, them
+    assert html.count('class="bar"') == 1
+    assert "no pictures" in html
+    assert "unknown" not in html
+
+
+def test_skipped_pictures_are_on_the_page_and_in_the_exit_code(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("ours/a.png").write_bytes(b"")
+    assert report("--fused", "ours", "--out", "report.html") == 2
+    assert "skipped a: ours/a.png: the file is empty" in capsys.readouterr().err
+    html = Path("report.html").read_text()
+    assert "ours: a: ours/a.png: the file is empty" in html
+    assert html.count("<figure>") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--bench", "peers.json"], "peers.json"),
+        (["--peers", "peers.json", "--peer-pictures", "nowhere"], "no folder nowhere"),
+        (["--width", "3"], "--width 3"),
+        (["--out", "visible/a.png/x.html"], "--out visible/a.png/x.html"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_code_two(
+    work: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert report("--fused", "ours", "--out", "report.html", *arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1

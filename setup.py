@@ -25,7 +25,7 @@ setup(
     maintainer_email="maintainers@example.org",
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["models/weights/*.safetensors", "models/weights/*.md", "py.typed"]},
+    package_data={NAME: ["models/weights/*.safetensors", "models/weights/*.md", "evaluation/page/*", "py.typed"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
@@ -36,6 +36,7 @@ setup(
     zip_safe=False,
     install_requires=[
         "setuptools",
+        "Jinja2",
         "numpy>=1.26",
         "opencv-python>=4.8",
         "openvino>=2025.0; platform_machine == 'x86_64'",
@@ -57,6 +58,7 @@ setup(
             "pytest-timeout",
             "pytest-xdist",
             "ruff==0.17.5",
+            "selenium",  # drives the browser in the test of the report
             "types-PyYAML",
         ],
         # Real ROS 2 Jazzy for machines without one. A robot uses the ROS it has sourced instead.

@@ -41,7 +41,7 @@ choose_python() {
 
 has_library() { [[ $(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null) == *"$1 "* ]]; }
 
-has_browser() { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
+has_browser() { command -v chromedriver && { command -v chromium || command -v chromium-browser || command -v google-chrome; }; } >/dev/null
 
 install_debian() { # install_debian PACKAGE...
   local as_root=()
@@ -70,7 +70,7 @@ system_packages() {
       die "missing system packages that could not be installed; run: sudo apt-get install ${missing[*]}"
   fi
   if [ "$level" = test ] && ! has_browser; then
-    install_debian chromium || say "no Chromium or Chrome here: tests that need a browser will be skipped"
+    install_debian chromium chromium-driver || say "no Chromium with chromedriver: tests that need a browser will be skipped"
   fi
 }
 

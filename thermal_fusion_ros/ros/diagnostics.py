@@ -1,0 +1,86 @@
+"""What the node says about itself: one DiagnosticArray on /diagnostics every ``node.diagnostics_period_s`` while active.
+
+Every status is named ``<node name>: <part>`` and has the node's full name as its hardware_id. Values are text; keys may
+be added, none is renamed. Numbers count from when the node configured.
+
+=======  =============================================================================================================
+part     keys
+=======  =============================================================================================================
+pairs    ``pairs_in``, ``published``, ``under_way``, ``dropped.<reason>``, with
+         pairs_in = published + under_way + sum of dropped. Reasons: `no_subscriber`; `superseded` (a newer pair came
+         before the engine was free); `engine_building`; `refused` (by the pipeline, see the message);
+         `rgb_undecodable`, `thermal_undecodable`; `frozen` (``thermal.fuse_frozen`` is false); `inactive`; `error`
+rgb,     ``topic``, ``type``, ``received``, ``used``, ``waiting``, ``unused.<reason>``, with
+thermal  received = used + waiting + sum of unused. Reasons: `short_data`, `encoding`, `empty`, `step`, `size`,
+         `undecodable`, `jpeg_16bit` (bad messages) and the pairer's: `unpaired`, `stale`, `future`, `duplicate`,
+         `out_of_order`, `expired`, `overflow`, `reset`. Also ``rate_hz``, ``silent_s``, ``image`` (encoding and size),
+         ``publishers``, ``lost`` (by the middleware), ``stamped_on_arrival`` (header stamp zero), ``size_changes``
+output   ``subscribers``, ``rate_hz``, ``latency_stamp_ms.p50``, ``.p99`` (RGB stamp to published; absent where stamps
+         are of another clock), ``latency_arrival_ms.p50``, ``.p99`` (arrival of the RGB message to published),
+         ``stage_ms.<stage>`` (median)
+engine   ``name``, ``state``, ``refused.<n>`` (why a faster backend is not used), ``prompt``, ``count.<what>``
+sync     ``measured_offset_ms``, ``measured_jitter_ms``, ``unexplained_offset_ms``, ``applied_offset_ms``,
+         ``residual_ms``, ``waited_ms``, ``waited_worst_ms``, ``stamp_jumps.rgb``, ``stamp_jumps.thermal``,
+         ``clock_jumps``, ``other_clock``
+shutter  ``frozen`` (true while the thermal camera repeats a frame, FFC), ``frozen_frames``
+=======  =============================================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+
+
+@dataclass
+class Part:
+    """One status: the worst problem noted is its level, all of them its message."""
+
+    name: str
+    values: dict[str, Any] = field(default_factory=dict)
+    level: bytes = OK
+    notes: list[str] = field(default_factory=list)
+
+    def put(self, **values: Any) -> None:
+        """Add values; None means not known and is left out."""
+        self.values |= values
+
+    def put_counts(self, prefix: str, counts: Mapping[str, int]) -> None:
+        """Add ``prefix.<key>`` for every counter that is not zero."""
+        self.values |= {f"{prefix}.{key}": count for key, count in sorted(counts.items()) if count}
+
+    def note(self, text: str, level: bytes = OK) -> None:
+        """Add to the message; `level` above the present one raises it."""
+        self.level = max(self.level, level)
+        self.notes.append(text)
+
+    def message(self, node_name: str, hardware_id: str) -> DiagnosticStatus:
+        """As it is sent."""
+        return DiagnosticStatus(
+            level=self.level,
+            name=f"{node_name}: {self.name}",
+            message="; ".join(self.notes) or "ok",
+            hardware_id=hardware_id,
+            values=[
+                KeyValue(key=key, value=text(value)) for key, value in self.values.items() if value is not None
+            ],
+        )
+
+
+def text(value: Any) -> str:
+    """A value for people and scripts."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def array(parts: Iterable[Part], *, node_name: str, full_name: str, stamp: Any) -> DiagnosticArray:
+    """The message; `stamp` is a builtin_interfaces Time."""
+    result = DiagnosticArray(status=[part.message(node_name, full_name) for part in parts])
+    result.header.stamp = stamp
+    return result

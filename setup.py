@@ -25,7 +25,9 @@ setup(
     maintainer_email="maintainers@example.org",
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["models/weights/*.safetensors", "models/weights/*.md", "evaluation/page/*", "py.typed"]},
+    package_data={
+        NAME: ["models/weights/*.safetensors", "models/weights/*.md", "evaluation/page/*", "py.typed"]
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 RADIUS = 8  # pixels of the half-size image
-EDGE = 0.03  # share of the frame's range: smaller steps are detail
+EDGE = 0.015  # share of the frame's range: smaller steps are detail
 TYPICAL_LEVELS = 5.0  # display levels that typical detail gets at strength 1
-LARGEST_LEVELS = 40.0  # per unit of strength: more is an edge, not detail
+LARGEST_LEVELS = 20.0  # per unit of strength: more is an edge, not detail
 MEMORY = 0.1  # share of each frame in the smoothed strength of the detail
 
 
@@ -43,7 +43,7 @@ class LocalContrast:
         pixels = image.astype(np.float32)
         low, high = np.percentile(pixels[::4, ::4], (1, 99))
         detail = pixels - _base(pixels, max(EDGE * (high - low), 2 * floor))
-        typical = float(np.abs(detail[::4, ::4]).mean())
+        typical = float(np.median(np.abs(detail[::4, ::4])))
         self._strength += (1.0 if not self._strength else MEMORY) * (typical - self._strength)
         detail *= strength * TYPICAL_LEVELS / max(self._strength, floor, 1e-6)
         limit = strength * LARGEST_LEVELS

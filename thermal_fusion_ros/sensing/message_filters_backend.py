@@ -85,7 +85,7 @@ class MessageFiltersPairer:
         if stamp_ns in state.seen:
             fault = "duplicate"
         if fault:
-            self.counters[f"{stream.value}_{fault}"] += 1
+            self._count(stream, fault, 1)
             return []
         state.seen.append(stamp_ns)
         state.newest = stamp_ns if state.newest is None else max(stamp_ns, state.newest)
@@ -104,7 +104,7 @@ class MessageFiltersPairer:
         """End of a recording: the policy has found what it finds; the rest is dropped as `unpaired`."""
         del now_ns
         for stream, held in self._held.items():
-            self.counters[f"{stream.value}_unpaired"] += len(held)
+            self._count(stream, "unpaired", len(held))
         self._connect()
         return []
 
@@ -112,7 +112,7 @@ class MessageFiltersPairer:
         """Drop what waits, counted as `reset`."""
         del reason
         for stream, held in self._held.items():
-            self.counters[f"{stream.value}_reset"] += len(held)
+            self._count(stream, "reset", len(held))
         self._connect()
 
     def report(self) -> PairingReport:
@@ -122,7 +122,7 @@ class MessageFiltersPairer:
             frames_in={stream.value: self._frames_in[stream] for stream in Stream},
             used={stream.value: self._pairs for stream in Stream},
             buffered={stream.value: len(self._held[stream]) for stream in Stream},
-            dropped={name: count for name, count in self.counters.items() if count},
+            dropped=dict(self.counters),
             pairs=self._pairs,
             jumps={stream.value: self._jumps[stream] for stream in Stream},
             other_clock=tuple(stream.value for stream, state in self._streams.items() if state.own_clock),
@@ -138,7 +138,10 @@ class MessageFiltersPairer:
             still = {id(envelope) for envelope in queue.values()}
             kept = [envelope for envelope in self._held[stream] if id(envelope) in still]
             lost = sum(id(envelope) not in still | used for envelope in self._held[stream])
-            if lost:
-                self.counters[f"{stream.value}_unpaired"] += lost
+            self._count(stream, "unpaired", lost)
             self._held[stream] = kept
         return pairs
+
+    def _count(self, stream: Stream, why: str, frames: int) -> None:
+        if frames:
+            self.counters[f"{stream.value}_{why}"] += frames

@@ -77,9 +77,13 @@ def no_temperature(pixels: NDArray[np.uint16]) -> tuple[NDArray[np.bool_] | None
 
 def as_counts(temperature: NDArray[np.float32]) -> tuple[NDArray[np.uint16], NDArray[np.bool_] | None]:
     """Kelvin (H×W) as 16-bit numbers of 0.02 K for the contrast control, and the pixels that are no temperature."""
-    empty = ~(temperature > 0) | (temperature == np.inf)  # NaN is not greater than anything
-    counts = np.clip(np.where(empty, 0, temperature) / DISPLAY_STEP_K, 0, FULL_SCALE_16).astype(np.uint16)
-    return counts, empty if empty.any() else None
+    empty = ~((temperature > 0) & (temperature < np.inf))  # NaN is neither
+    scaled = temperature * np.float32(1 / DISPLAY_STEP_K)
+    some = bool(empty.any())
+    if some:
+        scaled[empty] = 0
+    np.minimum(scaled, np.float32(FULL_SCALE_16), out=scaled)
+    return scaled.astype(np.uint16), empty if some else None
 
 
 def is_plausible(temperature: NDArray[np.float32]) -> bool:

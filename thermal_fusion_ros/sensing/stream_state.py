@@ -12,7 +12,7 @@ NEVER = -(1 << 62)  # before every stamp
 ALWAYS = 1 << 62  # after every stamp
 
 SPACINGS = 32  # recent stamp distances the shortest period is read from
-ENOUGH_SPACINGS = 8
+ENOUGH_SPACINGS = 4
 SHORTEST_PERIOD = 0.75  # of the shortest recent spacing: the next frame will not come sooner
 AGES = 64  # recent frames that tell whether the camera and this computer share a clock
 REMEMBERED = 64  # recent stamps, to tell duplicates

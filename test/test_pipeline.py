@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from thermal_fusion_ros.config import Config
-from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.errors import FrozenError, InputError
 from thermal_fusion_ros.frames import FramePair, RgbFrame, ThermalFrame, ThermalKind
 from thermal_fusion_ros.pipeline import Pipeline
 
@@ -111,3 +111,23 @@ def test_unreadable_weights_and_prompts_are_refused_at_once(tmp_path):
         Pipeline(Config().with_values({"fusion.weights": str(tmp_path / "w.safetensors")}))
     with pytest.raises(InputError, match="florble"):
         Pipeline(Config().with_values({"fusion.prompt": "florble"}))
+
+
+def test_frozen_thermal_frames_are_told_and_left_out_on_request():
+    rgb, thermal = scene()
+    pipeline = Pipeline(Config())
+    flags = [pipeline.process(pair(rgb, thermal, stamp=k * 100_000_000)).frozen for k in range(6)]
+    assert flags[0] is False
+    assert flags[-1] is True
+    pipeline.update(pipeline.config.with_values({"thermal.fuse_frozen": False}))
+    with pytest.raises(FrozenError, match="fuse_frozen"):
+        pipeline.process(pair(rgb, thermal, stamp=700_000_000))
+    assert pipeline.thermal_counters["frozen"] >= 2
+    assert pipeline.process(pair(rgb, 255 - thermal, stamp=800_000_000)).frozen is False
+
+
+def test_a_prompt_can_be_checked_without_taking_effect(pipeline):
+    pipeline.check_prompt("person")
+    assert pipeline.prompt == ""
+    with pytest.raises(InputError, match="florble"):
+        pipeline.check_prompt("florble")

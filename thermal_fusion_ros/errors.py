@@ -7,3 +7,7 @@ class InputError(ValueError):
     The message is one line that names the thing and the remedy. The command line prints it on stderr and ends with
     code 2; the node reports it in /diagnostics. Anything else that escapes is a defect and keeps its traceback.
     """
+
+
+class FrozenError(InputError):
+    """The thermal camera repeats a frame (its shutter is closed) and the configuration says not to fuse such frames."""

@@ -54,8 +54,9 @@ class Perception:
     """What one pair gives.
 
     `fused` H×W×3 uint8; `thermal` H×W uint8, the display image the network saw; `temperature_k` H×W float32 kelvin
-    where the source is radiometric, NaN where invalid. All at the size of the RGB frame. The arrays belong to the
-    pipeline and are overwritten by the next call: copy what must outlive it.
+    where the source is radiometric, NaN where invalid; `frozen`: the thermal camera repeats a frame (FFC). All at the
+    size of the RGB frame. The arrays belong to the pipeline and are overwritten by the next call: copy what must
+    outlive it.
     """
 
     stamp_ns: int
@@ -63,4 +64,5 @@ class Perception:
     fused: NDArray[np.uint8]
     thermal: NDArray[np.uint8]
     temperature_k: NDArray[np.float32] | None = None
+    frozen: bool = False
     stage_ms: dict[str, float] = field(default_factory=dict)

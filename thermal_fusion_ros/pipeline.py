@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from thermal_fusion_ros.config import Config
 from thermal_fusion_ros.engine import Engine, build
-from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.errors import FrozenError, InputError
 from thermal_fusion_ros.frames import FramePair, Perception
 from thermal_fusion_ros.models.checkpoint import load_fusion, shipped
 from thermal_fusion_ros.models.graph import STRIDE, PerceptionGraph
@@ -84,6 +84,15 @@ class Pipeline:
         """The text that guides fusion now; empty for none."""
         return self._prompt
 
+    @property
+    def thermal_counters(self) -> Counter[str]:
+        """What happened to thermal frames (see ThermalProcessor)."""
+        return self._thermal.counters
+
+    def check_prompt(self, text: str) -> None:
+        """:class:`InputError` if `text` is not understood. Changes nothing; any thread may call it."""
+        self.vocabulary.code(text)
+
     def set_prompt(self, text: str) -> None:
         """Guide fusion by `text`, vocabulary words; empty for none. :class:`InputError` leaves the old one in force."""
         code = self.vocabulary.code(text)
@@ -94,7 +103,7 @@ class Pipeline:
         if config.fusion.prompt != self.config.fusion.prompt:
             self.set_prompt(config.fusion.prompt)
         if config.thermal != self.config.thermal:
-            self._thermal = ThermalProcessor(config.thermal)
+            self._thermal.update(config.thermal)
         self.config = config
 
     def reset(self) -> None:
@@ -107,7 +116,11 @@ class Pipeline:
         prepared.run(np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8), self._code)
 
     def process(self, pair: FramePair) -> Perception:
-        """Fuse one pair. :class:`InputError` when a frame cannot be used; the next pair is not affected."""
+        """Fuse one pair.
+
+        :class:`InputError` when a frame cannot be used, :class:`FrozenError` when the thermal camera repeats a frame
+        and ``thermal.fuse_frozen`` is off; the next pair is not affected.
+        """
         start = time.perf_counter()
         rgb = pair.rgb.image
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or min(rgb.shape[:2]) < SMALLEST:
@@ -122,6 +135,8 @@ class Pipeline:
         prepared = self._prepare(height, width)
         begun = time.perf_counter()
         view = self._thermal(pair.thermal)
+        if view.frozen and not self.config.thermal.fuse_frozen:
+            raise FrozenError("the thermal camera repeats a frame; thermal.fuse_frozen is false")
         display, temperature = view.display, view.temperature_k
         if display.shape != (height, width):
             self._warn_size(display.shape, (height, width))
@@ -137,6 +152,7 @@ class Pipeline:
             fused=fused,
             thermal=display,
             temperature_k=temperature,
+            frozen=view.frozen,
             stage_ms={
                 "prepare": (begun - start) * 1e3,
                 "thermal": (sensed - begun) * 1e3,

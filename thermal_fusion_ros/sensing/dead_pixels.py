@@ -7,7 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 EMPTY = (0, 65535)  # what lost lines are filled with
-KERNELS = ((5, 5), (17, 17))  # successive reaches of the repair
+MOST = 0.05  # share of the image that is repaired from around; of larger losses nothing is left to see
+
+# Where a pixel is repaired from: (row offsets, column offsets).
+ROW = (np.array([-2, -1, 1, 2]), np.zeros(4, int))
+COLUMN = (ROW[1], ROW[0])
+NEAR = tuple(axis.ravel() for axis in np.mgrid[-2:3, -2:3])
+FAR = tuple(4 * axis for axis in NEAR)
 
 
 def dead_lines(low: NDArray[np.uint16], high: NDArray[np.uint16]) -> NDArray[np.bool_]:
@@ -50,20 +56,21 @@ def repair(image: NDArray[np.uint16], invalid: NDArray[np.bool_]) -> NDArray[np.
     Single lines are bridged across their short side. Where no valid pixel is near, the image's median is put in:
     nothing is known there, and a smear would look like an object.
     """
-    valid = (~invalid).astype(np.float32)
-    values = image.astype(np.float32) * valid
     repaired = image.copy()
-    todo = invalid.copy()
-    rows, columns = invalid.all(axis=1), invalid.all(axis=0)
-    kernels = [*([(1, 5)] if rows.any() else []), *([(5, 1)] if columns.any() else []), *KERNELS]
-    for kernel in kernels:
-        weight = cv2.boxFilter(valid, -1, kernel, normalize=False, borderType=cv2.BORDER_CONSTANT)
-        total = cv2.boxFilter(values, -1, kernel, normalize=False, borderType=cv2.BORDER_CONSTANT)
-        now = todo & (weight > 0.5)
-        repaired[now] = total[now] / weight[now] + 0.5
-        todo &= ~now
-        if not todo.any():
-            return repaired
-    rest = image[::4, ::4][~invalid[::4, ::4]]
-    repaired[todo] = np.median(rest) if rest.size else 0
+    y, x = np.nonzero(invalid)
+    across = [ROW] * bool(invalid.all(axis=1).any()) + [COLUMN] * bool(invalid.all(axis=0).any())
+    for offsets in (*across, NEAR, FAR):
+        if not y.size or y.size > MOST * image.size:
+            break
+        rows = np.clip(y[:, None] + offsets[0], 0, image.shape[0] - 1)
+        columns = np.clip(x[:, None] + offsets[1], 0, image.shape[1] - 1)
+        valid = ~invalid[rows, columns]
+        count = valid.sum(axis=1)
+        total = (image[rows, columns] * valid).sum(axis=1, dtype=np.int64)
+        found = count > 0
+        repaired[y[found], x[found]] = (total[found] + count[found] // 2) // count[found]
+        y, x = y[~found], x[~found]
+    if y.size:
+        rest = image[::4, ::4][~invalid[::4, ::4]]
+        repaired[y, x] = np.median(rest) if rest.size else 0
     return repaired

@@ -31,7 +31,7 @@ def edges_of(image: GreyImage) -> Edges:
     sloped = horizontal != 0
     np.divide(vertical, horizontal, out=orientation, where=sloped)
     np.arctan(orientation, out=orientation, where=sloped)
-    return Edges(np.hypot(horizontal, vertical), orientation)
+    return Edges(np.sqrt(horizontal * horizontal + vertical * vertical), orientation)
 
 
 def edge_preservation(visible: Edges, thermal: Edges, fused: Edges) -> float:
@@ -47,7 +47,7 @@ def edge_preservation(visible: Edges, thermal: Edges, fused: Edges) -> float:
     available = float(visible.strength.sum() + thermal.strength.sum())
     if available == 0.0:
         return 0.0
-    kept = sum(float(np.vdot(_preserved(source, fused), source.strength)) for source in (visible, thermal))
+    kept = sum(float((_preserved(source, fused) * source.strength).sum()) for source in (visible, thermal))
     return kept / available
 
 
@@ -96,7 +96,9 @@ def artefacts(visible: GreyImage, thermal: GreyImage, fused: GreyImage) -> float
 
 def _folded_edges(image: GreyImage) -> Edges:
     horizontal, vertical = _sobel(image, cv2.BORDER_REFLECT_101)
-    return Edges(np.hypot(horizontal, vertical) / 8.0, np.arctan2(horizontal, vertical))
+    return Edges(
+        np.sqrt(horizontal * horizontal + vertical * vertical) / 8.0, np.arctan2(horizontal, vertical)
+    )
 
 
 def _petrovic_preserved(source: Edges, fused: Edges) -> GreyImage:

@@ -67,9 +67,8 @@ def spatial_frequency(image: GreyImage) -> float:
 
     Eskicioglu, Fisher: Image quality measures and their performance. IEEE Trans. Communications 43, 1995.
     """
-    rows = np.diff(image, axis=1).ravel()
-    columns = np.diff(image, axis=0).ravel()
-    return math.sqrt(float(rows @ rows) / rows.size + float(columns @ columns) / columns.size)
+    rows, columns = np.diff(image, axis=1), np.diff(image, axis=0)
+    return math.sqrt(float(np.square(rows, out=rows).mean()) + float(np.square(columns, out=columns).mean()))
 
 
 def average_gradient(image: GreyImage) -> float:
@@ -79,18 +78,20 @@ def average_gradient(image: GreyImage) -> float:
     extraction and multi-scale image decomposition. Optics Communications 341, 2015.
     """
     vertical, horizontal = np.gradient(image)
-    return float(np.hypot(vertical, horizontal).mean()) / math.sqrt(2.0)
+    squares = vertical * vertical
+    squares += horizontal * horizontal
+    return float(np.sqrt(squares).mean()) / math.sqrt(2.0)
 
 
 def correlation(first: GreyImage, second: GreyImage) -> float:
     """Pearson correlation of two arrays of one shape; 0 when either is flat (no correlation can be told)."""
-    first = (first - first.mean()).ravel()
-    second = (second - second.mean()).ravel()
-    scale = math.sqrt(float(first @ first) * float(second @ second))
+    # Sums of products, not BLAS products: those start threads that burn processor time on so little work.
+    first, second = first - first.mean(), second - second.mean()
+    scale = math.sqrt(float((first * first).sum()) * float((second * second).sum()))
     # Below this the deviations are rounding noise of a flat array on the 0-255 scale, not signal.
     if scale < 1e-12 * first.size:
         return 0.0
-    return float(first @ second) / scale
+    return float((first * second).sum()) / scale
 
 
 def sum_of_correlations_of_differences(visible: GreyImage, thermal: GreyImage, fused: GreyImage) -> float:

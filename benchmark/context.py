@@ -1,0 +1,113 @@
+"""Where a benchmark finds its data and keeps what it makes; expensive results are made once and shared by tables."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+from thermal_fusion_ros.config import parameters
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.evaluation import catalogue, ranking, scoring, targets
+from thermal_fusion_ros.evaluation.ranking import PerImage
+from thermal_fusion_ros.evaluation.scoring import Scores
+
+ROOT = Path(__file__).resolve().parent.parent
+WEIGHTS = ROOT / "thermal_fusion_ros" / "models" / "weights"
+
+
+@dataclass(frozen=True)
+class Context:
+    """`data` holds val/, peers.json, peers/ and labels/; fused pictures and raw numbers go to `work`."""
+
+    data: Path
+    work: Path
+    jobs: int
+
+    @cached_property
+    def networks(self) -> list[str]:
+        """The fusion networks that ship with weights."""
+        choices = next(p.spec.choices for p in parameters() if p.name == "fusion.model")
+        return [name for name in choices if (WEIGHTS / f"{name}.safetensors").is_file()]
+
+    @cached_property
+    def visible(self) -> Path:
+        """Visible pictures of the validation set."""
+        return self._existing(self.data / "val" / "vi")
+
+    @cached_property
+    def thermal(self) -> Path:
+        """Thermal pictures of the validation set."""
+        return self._existing(self.data / "val" / "ir")
+
+    @cached_property
+    def peers(self) -> dict[str, PerImage]:
+        """Published methods' scores per picture."""
+        return ranking.read_peers(self.data / "peers.json")
+
+    @cached_property
+    def peer_pictures(self) -> dict[str, Path]:
+        """Folders of the published methods' fused pictures."""
+        folder = self.data / "peers"
+        return (
+            {path.name: path for path in sorted(folder.iterdir()) if path.is_dir()} if folder.is_dir() else {}
+        )
+
+    @cached_property
+    def sources(self) -> dict[str, str]:
+        """Data set of every validation picture."""
+        entries = json.loads((self.data / "manifest.json").read_text(encoding="utf-8"))
+        return {entry["name"]: entry["source"] for entry in entries if entry["split"] == "val"}
+
+    def fused(self, network: str) -> Path:
+        """Folder of a network's pictures of the validation set, made by `thermal-fusion fuse` when first asked for."""
+        if network not in self.networks:
+            raise InputError(
+                f"no network {network} with weights; there are {', '.join(self.networks) or 'none'}"
+            )
+        return _fuse(self, network)
+
+    def scores(self, folder: Path) -> Scores:
+        """All measures of a folder of fused pictures but the slow FMI; what can't be scored is an error here."""
+        return _score(self, folder)
+
+    def command(self, *arguments: str) -> None:
+        """Run `thermal-fusion ARGUMENTS` as a user would; its failure is ours."""
+        process = subprocess.run(
+            [sys.executable, "-m", "thermal_fusion_ros.cli.main", *arguments], cwd=ROOT, check=False
+        )
+        if process.returncode:
+            raise InputError(f"thermal-fusion {arguments[0]} ended with code {process.returncode}; see above")
+
+    @staticmethod
+    def _existing(folder: Path) -> Path:
+        if not folder.is_dir():
+            raise InputError(f"no folder {folder}; say where the validation set is with --data")
+        return folder
+
+
+@cache
+def _fuse(context: Context, network: str) -> Path:
+    folder = context.work / "fused" / network
+    sources = ("--visible", str(context.visible), "--thermal", str(context.thermal))
+    context.command("fuse", *sources, "--out", str(folder), "--model", network)
+    return folder
+
+
+@cache
+def _score(context: Context, folder: Path) -> Scores:
+    metrics = [name for name in catalogue.MEASURES if name != "FMI_pixel"]
+    people = targets.read_people(_val_labels(context))
+    scores = scoring.score_folders(
+        context.visible, context.thermal, folder, metrics, people=people, jobs=context.jobs
+    )
+    if scores.skipped:
+        raise InputError(f"{folder}: {scores.skipped[0].name}: {scores.skipped[0].why}")
+    return scores
+
+
+def _val_labels(context: Context) -> Path:
+    return context.data / "labels" / "detections.json"

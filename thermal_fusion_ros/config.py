@@ -222,7 +222,7 @@ class ThermalConfig:
         live=True,
     )
     equalise: float = param(
-        0.5,
+        0.7,
         "Share of histogram equalisation in the contrast curve; 0 is a straight line.",
         low=0.0,
         high=1.0,

@@ -66,5 +66,18 @@ class TestRepair:
         repaired = repair(image, invalid)
         assert (repaired[100:] == int(np.median(image[:60:4, ::4]))).all()
 
+    def test_lines_are_bridged_beside_a_large_hole(self, scene, noisy):
+        clean, invalid = noisy(scene, 0), np.zeros(scene.shape, bool)
+        invalid[90:] = invalid[30] = True
+        repaired = repair(np.where(invalid, 0, clean).astype(np.uint16), invalid)
+        assert np.abs(repaired[30].astype(int) - clean[30]).max() < 60
+
+    def test_a_blob_of_dead_pixels_takes_after_its_surroundings(self, scene, noisy):
+        clean, invalid = noisy(scene, 0), np.zeros(scene.shape, bool)
+        invalid[60:68, 36:44] = True  # in a person, 400 counts above the ground
+        repaired = repair(np.where(invalid, 0, clean).astype(np.uint16), invalid)
+        assert np.abs(repaired[invalid].astype(int) - clean[invalid]).max() < 420
+        assert repaired[invalid].mean() > np.median(clean) + 150
+
     def test_nothing_valid(self):
         assert (repair(np.full((8, 8), 9, np.uint16), np.ones((8, 8), bool)) == 0).all()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 EMPTY = (0, 65535)  # what lost lines are filled with
-MOST = 0.05  # share of the image that is repaired from around; of larger losses nothing is left to see
+MOST_DEEP = (
+    0.02  # share of the image in the depth of large losses that is still bridged; of more, nothing is known
+)
 
 # Where a pixel is repaired from: (row offsets, column offsets).
 ROW = (np.array([-2, -1, 1, 2]), np.zeros(4, int))
 COLUMN = (ROW[1], ROW[0])
-NEAR = tuple(axis.ravel() for axis in np.mgrid[-2:3, -2:3])
-FAR = tuple(4 * axis for axis in NEAR)
+NEAR = (np.repeat(np.arange(-2, 3), 5), np.tile(np.arange(-2, 3), 5))
+FAR = (4 * NEAR[0], 4 * NEAR[1])
 
 
 def dead_lines(low: NDArray[np.uint16], high: NDArray[np.uint16]) -> NDArray[np.bool_]:
@@ -57,11 +61,29 @@ def repair(image: NDArray[np.uint16], invalid: NDArray[np.bool_]) -> NDArray[np.
     nothing is known there, and a smear would look like an object.
     """
     repaired = image.copy()
-    y, x = np.nonzero(invalid)
+    deep = cv2.erode(invalid.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
     across = [ROW] * bool(invalid.all(axis=1).any()) + [COLUMN] * bool(invalid.all(axis=0).any())
-    for offsets in (*across, NEAR, FAR):
-        if not y.size or y.size > MOST * image.size:
-            break
+    _fill(repaired, image, invalid, invalid & ~deep, (*across, NEAR))
+    if deep.any():
+        rest = image[::4, ::4][~invalid[::4, ::4]]
+        repaired[deep] = np.median(rest) if rest.size else 0
+        if np.count_nonzero(deep) <= MOST_DEEP * image.size:
+            _fill(repaired, image, invalid, deep, (FAR,))
+    return repaired
+
+
+def _fill(
+    repaired: NDArray[np.uint16],
+    image: NDArray[np.uint16],
+    invalid: NDArray[np.bool_],
+    wanted: NDArray[np.bool_],
+    reaches: Iterable[tuple[NDArray[np.int_], NDArray[np.int_]]],
+) -> None:
+    """Set the `wanted` pixels of `repaired` to the mean of the valid pixels of `image` at the first reach with any."""
+    y, x = np.nonzero(wanted)
+    for offsets in reaches:
+        if not y.size:
+            return
         rows = np.clip(y[:, None] + offsets[0], 0, image.shape[0] - 1)
         columns = np.clip(x[:, None] + offsets[1], 0, image.shape[1] - 1)
         valid = ~invalid[rows, columns]
@@ -70,7 +92,3 @@ def repair(image: NDArray[np.uint16], invalid: NDArray[np.bool_]) -> NDArray[np.
         found = count > 0
         repaired[y[found], x[found]] = (total[found] + count[found] // 2) // count[found]
         y, x = y[~found], x[~found]
-    if y.size:
-        rest = image[::4, ::4][~invalid[::4, ::4]]
-        repaired[y, x] = np.median(rest) if rest.size else 0
-    return repaired

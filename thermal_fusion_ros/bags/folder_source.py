@@ -7,9 +7,11 @@ import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from thermal_fusion_ros.bags.pictures import (
     SUFFIXES as PICTURE_SUFFIXES,
@@ -105,7 +107,7 @@ class VideoPairSource(Recording):
         """In time order, RGB first where both are due; ends with the shorter video."""
         ends: dict[Path, int] = {}  # stamp of the last frame of a video that is over
         period_ns = SECOND_NS / max(self.rgb_fps, self.thermal_fps)
-        streams = (self._rgb(ends), self._thermal(ends))
+        streams: tuple[Iterator[RgbFrame | ThermalFrame], ...] = (self._rgb(ends), self._thermal(ends))
         for frame in heapq.merge(*streams, key=lambda frame: frame.stamp_ns):
             for shorter, end_ns in ends.items():
                 if frame.stamp_ns > end_ns + period_ns / 2:
@@ -117,13 +119,18 @@ class VideoPairSource(Recording):
 
     def _rgb(self, ends: dict[Path, int]) -> Iterator[RgbFrame]:
         for stamp, image in _decode(self.visible, self.rgb_fps, ends):
-            yield RgbFrame(stamp, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), RGB_FRAME_ID)
+            yield RgbFrame(stamp, _converted(image, cv2.COLOR_BGR2RGB), RGB_FRAME_ID)
 
     def _thermal(self, ends: dict[Path, int]) -> Iterator[ThermalFrame]:
         for stamp, image in _decode(self.thermal, self.thermal_fps, ends):
             yield ThermalFrame(
-                stamp, cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), ThermalKind.AGC8, THERMAL_FRAME_ID
+                stamp, _converted(image, cv2.COLOR_BGR2GRAY), ThermalKind.AGC8, THERMAL_FRAME_ID
             )
+
+
+def _converted(image: np.ndarray, code: int) -> NDArray[np.uint8]:
+    converted: NDArray[Any] = cv2.cvtColor(image, code)
+    return converted
 
 
 def _stamp(index: int, fps: float) -> int:

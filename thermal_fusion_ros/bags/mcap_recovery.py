@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Collection
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rosbags.rosbag2 import Reader, ReaderError
@@ -13,6 +12,7 @@ from rosbags.rosbag2.reader import McapReader
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
+    from rosbags.interfaces.typing import RPath
 
 _MAGIC = b"\x89MCAP0\r\n"
 _DATA_END, _FOOTER = 0x0F, 0x02  # opcodes; see https://mcap.dev/spec
@@ -78,7 +78,7 @@ class RecoveringReader(Reader):
         return getattr(self.storage, "truncated", False)
 
 
-def _end_of_complete_records(path: Path) -> int:
+def _end_of_complete_records(path: RPath) -> int:
     """Offset behind the last whole record of the data section; 0 for a file that is whole or not MCAP."""
     size = path.stat().st_size
     with path.open("rb") as file:

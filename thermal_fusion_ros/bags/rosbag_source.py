@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.typesys import Stores, get_typestore
 
@@ -17,7 +15,7 @@ from thermal_fusion_ros.bags.mcap_recovery import RecoveringReader
 from thermal_fusion_ros.bags.source import SECOND_NS, Arrival, Recording, thermal_kind
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import RgbFrame, ThermalFrame
-from thermal_fusion_ros.ros.messages import image_from_message
+from thermal_fusion_ros.ros.messages import image_from_message, rgb_from_message, thermal_from_message
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -91,13 +89,12 @@ class RosbagSource(Recording):
             raise InputError(self.problems[0] if self.problems else f"{self.path}: no image in it")
 
     def _frame(self, message: Any, connection: Connection, logged_ns: int) -> RgbFrame | ThermalFrame:
-        image = image_from_message(message)
         header = message.header
         stamp = header.stamp.sec * SECOND_NS + header.stamp.nanosec or logged_ns
         if connection.topic == self.rgb_topic:
-            return RgbFrame(stamp, _as_colour(image), header.frame_id)
-        grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        return ThermalFrame(stamp, grey, thermal_kind(grey), header.frame_id)
+            return RgbFrame(stamp, rgb_from_message(message), header.frame_id)
+        image = thermal_from_message(message)
+        return ThermalFrame(stamp, image, thermal_kind(image), header.frame_id)
 
     @contextmanager
     def _open(self) -> Iterator[AnyReader]:
@@ -139,7 +136,8 @@ class RosbagSource(Recording):
 
     def _detect(self, reader: AnyReader, images: dict[str, Connection]) -> None:
         """Fill in the missing topics where the first image of each topic tells them apart."""
-        colour, mono = [], []
+        colour: list[str] = []
+        mono: list[str] = []
         for topic, connection in images.items():
             if topic.endswith("/compressed") and topic.removesuffix("/compressed") in images:
                 continue
@@ -162,13 +160,6 @@ class RosbagSource(Recording):
         raise InputError(
             f"{self.path}: {what} image topics: {found}; choose one with {option}; {self._listing}"
         )
-
-
-def _as_colour(image: np.ndarray) -> np.ndarray:
-    """H×W×3 uint8 of what may be grey or 16-bit."""
-    if image.dtype == np.uint16:
-        image = (image >> 8).astype(np.uint8)
-    return image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
 
 
 def _first_camera_info(reader: AnyReader, topic: str) -> Any | None:

@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from thermal_fusion_ros.bags.source import Arrival, Source
 
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
+_MONO = {"uint8": "mono8", "uint16": "mono16", "float32": "32FC1"}
 _STORAGE_OF_SUFFIX = {".mcap": "mcap", ".db3": "sqlite3"}
-_METADATA_VERSION = 9  # rosbag2 of Jazzy
+_METADATA_VERSION: Literal[9] = 9  # rosbag2 of Jazzy
 
 
 class BagWriter:
@@ -131,10 +132,8 @@ class BagWriter:
 
 
 def encoding_of(image: NDArray[Any]) -> str:
-    """The sensor_msgs encoding of an RGB or mono array."""
-    if image.ndim == 3:
-        return "rgb8"
-    return "mono8" if image.dtype == np.uint8 else "mono16"
+    """The sensor_msgs encoding of an RGB (uint8) or mono (uint8, uint16, float32) array."""
+    return "rgb8" if image.ndim == 3 else _MONO[image.dtype.name]
 
 
 def _compress(image: NDArray[Any]) -> tuple[str, NDArray[np.uint8]]:

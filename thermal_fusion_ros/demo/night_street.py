@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from thermal_fusion_ros.bags.source import FIRST_STAMP_NS, SECOND_NS, Arrival, Recording, thermal_kind
 from thermal_fusion_ros.frames import RgbFrame, ThermalFrame
 
-Image = NDArray[np.float32]
+Image = NDArray[Any]  # float32 H×W, or H×W×3
 Point = tuple[float, float]
 
 WIDTH, HEIGHT, FPS = 640, 480, 30
@@ -26,6 +27,7 @@ ROAD_M, WALL_M, BLOCK_M, FLOOR_M, FAR_M = 4.0, 8.0, 13.0, 3.2, 90.0
 LAMPS_XZ = ((-5.2, 11.0), (5.2, 19.0), (-5.2, 29.0), (5.2, 41.0), (-5.2, 56.0))
 LAMP_M, LAMP_RGB = 5.5, np.array([1.0, 0.74, 0.42], np.float32)
 KELVIN = 273.15
+SKIN = (0.42, 0.28, 0.2)
 SKY_C, GROUND_C, WALL_C, SMOKE_C = -18.0, 9.0, 7.0, 8.5
 
 
@@ -136,7 +138,7 @@ class Scene:
         visible, celsius, depth = canvas.visible, canvas.celsius, canvas.depth
         thickness = self._smoke(seconds) * np.minimum(depth, 60.0)
         clear = cv2.exp(-0.1 * thickness)[..., None]
-        fog = self._fog + glare[..., None] * np.float32([0.75, 0.75, 0.68])
+        fog = self._fog + glare[..., None] * np.array([0.75, 0.75, 0.68], np.float32)
         visible = fog + (visible + 0.25 * glare[..., None] - fog) * clear
         celsius = cv2.GaussianBlur(celsius, (0, 0), 0.9)
         celsius = SMOKE_C + (celsius - SMOKE_C) * cv2.exp(-0.006 * thickness)
@@ -186,11 +188,13 @@ class Scene:
             angle2 = (head[0] ** 2 + head[1] ** 2) * lamp_z**1.2
             haze += 0.9 * np.exp(-angle2 / 0.012) + 0.28 * np.exp(-angle2 / 0.16)
         visible = (paint * (0.02 + light)).astype(np.float32)[..., None] * LAMP_RGB
-        visible += np.float32([0.010, 0.013, 0.022]) * (1 + 4 * np.exp(-np.abs(down) / 0.06))[..., None]
+        visible += (
+            np.array([0.010, 0.013, 0.022], np.float32) * (1 + 4 * np.exp(-np.abs(down) / 0.06))[..., None]
+        )
         tint = np.stack([np.ones_like(chance), 0.55 + 0.3 * chance, 0.25 + 0.35 * _hash(column + row)], -1)
         visible += (lit * (0.18 + 0.5 * _hash(column * 5 + row)))[..., None] * tint
         visible += haze[..., None] * LAMP_RGB
-        self._fog = np.float32([0.085, 0.09, 0.1]) + 0.6 * haze[..., None] * LAMP_RGB
+        self._fog = np.array([0.085, 0.09, 0.1], np.float32) + 0.6 * haze[..., None] * LAMP_RGB
         celsius = np.where(is_ground, GROUND_C - 1.2 * pavement, WALL_C + 2.0 * _hash(block * 3 + side))
         celsius += np.where(is_ground | is_wall, 0.8 * (grain - 0.5), 0) + 1.0 * marking - 0.7 * kerb
         celsius = np.where(window, WALL_C + 1.0 + 4.5 * lit, celsius)
@@ -218,7 +222,7 @@ class Scene:
         ]
         lamp = sum(6.0 / ((x - lx) ** 2 + (z - lz) ** 2 + 14.0) for lx, lz in LAMPS_XZ) + 0.05
         for start, end, width, celsius, skin in limbs:
-            tone = np.float32((0.42, 0.28, 0.2) if skin else walker.clothes) * np.float32(lamp) * LAMP_RGB
+            tone = np.array(SKIN if skin else walker.clothes, np.float32) * np.float32(lamp) * LAMP_RGB
             ends = place(x + start[0], start[1], z), place(x + end[0], end[1], z)
             canvas.stroke(ends, width * FOCAL_PX / z, z, colour=tone, celsius=celsius)
 
@@ -226,7 +230,7 @@ class Scene:
     def _draw_car(canvas: Canvas, z: float) -> Image:
         """Draw it from the front; returns the glare of its head-lamps."""
         x, scale = -1.9, FOCAL_PX / z
-        body, glass = np.float32([0.03, 0.032, 0.04]), np.float32([0.012, 0.014, 0.018])
+        body, glass = np.array([0.03, 0.032, 0.04], np.float32), np.array([0.012, 0.014, 0.018], np.float32)
         parts = [  # half length in metres, height, width, colour, temperature in °C
             (0.55, 0.62, 0.66, body, 19.0),
             (0.42, 1.14, 0.56, glass, 12.0),

@@ -8,7 +8,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -69,7 +69,7 @@ def make_rows(
             continue
         nearest = min(thermals, key=lambda frame: abs(frame.stamp_ns - stamp))
         height, width = image.shape[:2]
-        shown = cv2.resize(processor(nearest).display, (width, height))
+        shown: NDArray[Any] = cv2.resize(processor(nearest).display, (width, height))
         rows.append(Row((stamp - arrivals[0].frame.stamp_ns) / SECOND_NS, rgb[stamp].image, shown, image))
     return rows
 

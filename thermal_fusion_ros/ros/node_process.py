@@ -17,6 +17,7 @@ from thermal_fusion_ros.config import Config
 
 _STOP_SECONDS = 5.0  # for each of the three ways of asking a process to end
 _PROBLEM_LINES = 10
+_REPORT_S = 0.25
 
 
 class NodeDiedError(RuntimeError):
@@ -35,6 +36,8 @@ class NodeProcess:
         self._log = Path(self._folder.name, "node.log")
         params = Path(self._folder.name, "params.yaml")
         values = {**config.flat(), "use_sim_time": use_sim_time}
+        # The replay waits for what the node reports, at its start and at its end.
+        values["node.diagnostics_period_s"] = min(config.node.diagnostics_period_s, _REPORT_S)
         params.write_text(yaml.safe_dump({"/**": {"ros__parameters": values}}))
         command = [sys.executable, "-m", "thermal_fusion_ros.ros.fusion_node", "--ros-args"]
         command += ["--params-file", str(params), "-r", f"__ns:={namespace}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import queue
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,6 @@ class StreamPublisher:
         self._message = Image()
         self._pixels = np.empty(0, np.uint8)
         self.topic: str = self._images.topic_name
-        self.sent = 0
 
     @property
     def readers(self) -> int:
@@ -61,7 +61,6 @@ class StreamPublisher:
         if self._infos is not None and self._info is not None:
             self._info.header = message.header
             self._infos.publish(self._info)
-        self.sent += 1
 
 
 class Player:
@@ -71,12 +70,8 @@ class Player:
         self.rgb, self.thermal = (
             StreamPublisher(node, name, source.camera_info.get(name)) for name in ("rgb", "thermal")
         )
+        self.sent: Counter[str] = Counter()  # frames published, by stream
         self._clock = node.create_publisher(Clock, "/clock", 10) if clock else None
-
-    @property
-    def sent(self) -> dict[str, int]:
-        """Frames published so far, by stream."""
-        return {"rgb": self.rgb.sent, "thermal": self.thermal.sent}
 
     def unmatched(self) -> list[str]:
         """Topics that nobody has subscribed to."""
@@ -84,7 +79,9 @@ class Player:
 
     def publish(self, frame: RgbFrame | ThermalFrame) -> None:
         """Publish on the frame's own topic."""
-        (self.rgb if isinstance(frame, RgbFrame) else self.thermal).publish(frame)
+        name, stream = ("rgb", self.rgb) if isinstance(frame, RgbFrame) else ("thermal", self.thermal)
+        stream.publish(frame)
+        self.sent[name] += 1
 
     def publish_clock(self, time_ns: int) -> None:
         """Tell the time of the recording."""

@@ -54,6 +54,9 @@ class Recorder:
         self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
         self._thread.start()
         self._subscribed: set[str] = set()
+
+    def subscribe_fused(self) -> None:
+        """Take the fused images from now on."""
         self.subscribe(self.fused_topic, IMAGE)
 
     def subscribe(self, topic: str, kind: str) -> None:

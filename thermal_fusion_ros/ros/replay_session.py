@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import itertools
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from thermal_fusion_ros import dds
 from thermal_fusion_ros.bags.source import Arrival, Source
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.frames import RgbFrame
+from thermal_fusion_ros.frames import RgbFrame, ThermalFrame
 from thermal_fusion_ros.replay_report import ReplayReport
 from thermal_fusion_ros.ros.node_counts import NodeCounts, NodeWatch
 from thermal_fusion_ros.ros.node_process import NodeDiedError, NodeProcess
@@ -32,10 +35,11 @@ if TYPE_CHECKING:
     from thermal_fusion_ros.config import Config
 
 PATIENCE_S = 60.0  # for the node to come up, load its weights and subscribe
+ENGINE_PATIENCE_S = 1200.0  # some backends build for minutes
 SETTLE_S = 30.0  # at the end, for what is under way
-_DISCOVERY_S = 0.5  # a match is known here a little before it is known on the other side
 _CLOCK_PERIOD_S = 0.02
-_NOT_RECORDED = ("/parameter_events", "/rosout")
+_TRY_S = 1.0
+_WARM_UP_NS = 500_000_000  # how long before the recording the first pair is stamped
 
 
 @dataclass(frozen=True)
@@ -95,14 +99,14 @@ class Session:
         bag: BagWriter | None,
         on_frame: Callable[[], object],
     ) -> None:
-        self._node, self._source, self._settings, self._own = node, source, settings, own
+        self._source, self._settings, self._own = source, settings, own
         self._on_frame = on_frame
-        self._executor = SingleThreadedExecutor()
+        self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(node)
         self._player = Player(node, source, clock=settings.clock)
         self._recorder = Recorder(node, sinks=sinks, bag=bag, recorded_now=self._recorded_now)
         self._records_all = bag is not None
-        self._watch = NodeWatch(node, settings.node or "fusion_node")
+        self._watch = NodeWatch(node, _full_name(settings))
         # The player knows every stamp it sent, so it knows which pairs the recording holds, whatever gets lost.
         self._pairer = make_pairer(config.sync)
         self._pairs = 0
@@ -116,7 +120,9 @@ class Session:
         before = NodeCounts()
         try:
             self._wait_for_node()
-            before = self._watch.counts
+            self._warm_up()
+            self._start_recording()
+            before, self._player.sent = self._watch.counts, Counter()
             try:
                 for _ in range(self._settings.loops):
                     self._play()
@@ -132,32 +138,58 @@ class Session:
         self._fill(report, self._watch.counts - before)
         return report
 
+    # Before
+
     def _wait_for_node(self) -> None:
+        """Until both inputs are subscribed to and the node reports, which it does when it is active."""
         deadline = time.monotonic() + PATIENCE_S
-        while self._player.unmatched() or not self._watch.active:
-            if self._own is not None:
-                self._own.check()
+        while self._player.unmatched() or not self._watch.reports:
             if time.monotonic() > deadline:
                 raise InputError(self._nobody())
-            self._spin(0.05)
-        if self._records_all:
-            for topic, kind in self._watch.outputs():
-                if topic not in _NOT_RECORDED:
-                    self._recorder.subscribe(topic, kind)
-            self._recorder.subscribe("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray")
-        end = time.monotonic() + _DISCOVERY_S
-        while (left := end - time.monotonic()) > 0:
-            self._spin(left)
+            self._look()
 
     def _nobody(self) -> str:
-        topics = " and ".join(self._player.unmatched())
-        who = self._settings.node or "the fusion node"
-        if topics:
-            return (
-                f"nobody subscribed to {topics} within {PATIENCE_S:.0f} s: "
-                f"is {who} running, active and in this namespace?"
-            )
-        return f"{who} sent no /diagnostics within {PATIENCE_S:.0f} s: is that its name, and is it active?"
+        who, seconds = self._watch.full_name, f"{PATIENCE_S:.0f} s"
+        if topics := " and ".join(self._player.unmatched()):
+            return f"nobody subscribed to {topics} within {seconds}: is {who} running and active?"
+        return f"{who} sent no /diagnostics within {seconds}: is that the node's full name, and is it active?"
+
+    def _warm_up(self) -> None:
+        """Let the node build its engine for this size: a pair from before the recording, before anybody subscribes.
+
+        It also proves that images get through, which a match alone does not.
+        """
+        pair = _first_pair(self._source)
+        pairs, deadline = self._watch.counts.pairs_in, time.monotonic() + PATIENCE_S
+        tries = itertools.count()
+        while self._watch.counts.pairs_in == pairs:
+            if time.monotonic() > deadline:
+                raise InputError(f"{self._watch.full_name} receives no pairs: see its /diagnostics")
+            stamp = pair[0].stamp_ns - _WARM_UP_NS + next(tries) * 10**6
+            self._player.publish_clock(stamp)
+            for frame in pair:
+                self._player.publish(dataclasses.replace(frame, stamp_ns=stamp))
+            self._look(_TRY_S)
+        deadline = time.monotonic() + ENGINE_PATIENCE_S
+        while self._watch.engine_state != "ready" or self._watch.counts.under_way:
+            if time.monotonic() > deadline:
+                raise InputError(f"{self._watch.full_name}: {self._watch.engine_state} for too long")
+            self._look()
+
+    def _start_recording(self) -> None:
+        """Subscribe, and wait until the node knows."""
+        others = self._watch.subscribers
+        self._recorder.subscribe_fused()
+        if self._records_all:
+            for topic, kind in self._watch.outputs():
+                self._recorder.subscribe(topic, kind)
+        deadline = time.monotonic() + PATIENCE_S
+        while self._watch.subscribers <= others:
+            if time.monotonic() > deadline:
+                raise InputError(f"{self._watch.full_name} does not publish {self._recorder.fused_topic}")
+            self._look()
+
+    # Playing
 
     def _play(self) -> None:
         """One pass over the source, each frame when it is due."""
@@ -180,9 +212,7 @@ class Session:
         stream = Stream.RGB if is_rgb else Stream.THERMAL
         self._pairs += len(self._pairer.add(stream, frame.stamp_ns, None, arrival.time_ns))
         self._on_frame()
-        self._recorder.check()
-        if self._own is not None:
-            self._own.check()
+        self._check()
 
     def _due(self, time_ns: int) -> float:
         assert self._anchor is not None
@@ -208,41 +238,74 @@ class Session:
             self._clock_told = now
             self._player.publish_clock(self._recorded_now())
 
+    def _look(self, seconds: float = 0.05) -> None:
+        """Let messages in for a while, and see that everybody is alive."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._spin(left)
+        self._check()
+
+    def _check(self) -> None:
+        self._recorder.check()
+        if self._own is not None:
+            self._own.check()
+
+    # After
+
     def _settle(self, before: NodeCounts) -> None:
         """Wait until the node has nothing under way and everything it published has arrived."""
         deadline = time.monotonic() + SETTLE_S
-        last, since = None, self._watch.updates
+        last: object = None
+        since = self._watch.reports
         while time.monotonic() < deadline:
-            if self._own is not None:
-                self._own.check()
-            self._spin(_CLOCK_PERIOD_S)
+            self._look()
             counts = self._watch.counts - before
             if (counts, len(self._recorder.fused)) != last:
-                last, since = (counts, len(self._recorder.fused)), self._watch.updates
+                last, since = (counts, len(self._recorder.fused)), self._watch.reports
             # Two reports without a change: the node's own numbers, not only ours, stand still.
-            if self._watch.updates - since >= 2 and counts.pairs_under_way == 0:
+            if self._watch.reports - since >= 2 and not counts.under_way and not counts.waiting:
                 return
 
     def _fill(self, report: ReplayReport, counts: NodeCounts) -> None:
         fused = self._recorder.fused
-        report.pairs_in = max(self._pairs, counts.pairs)
+        report.pairs_in = max(self._pairs, counts.pairs_in)
         report.published = len(fused)
         report.dropped.update(counts.dropped)
-        if lost := counts.published - len(fused):
-            report.dropped["lost_after_publishing"] += lost
-        if missing := report.pairs_in - counts.pairs:
-            report.dropped["not_paired_by_node"] += missing
+        report.dropped["not_paired_by_node"] = report.pairs_in - counts.pairs_in
+        report.dropped["lost_after_publishing"] = max(counts.published - len(fused), 0)
+        report.dropped = +report.dropped
         report.unused.update(counts.unused)
-        report.sent, report.received = self._player.sent, counts.received
+        report.sent, report.received = dict(self._player.sent), dict(counts.received)
         report.engine = self._watch.engine
-        for stamp, arrived in fused:
-            if stamp in self._published_at:
-                report.latencies_ms.append((arrived - self._published_at[stamp]) * 1e3)
+        report.latencies_ms += [
+            (arrived - self._published_at[stamp]) * 1e3
+            for stamp, arrived in fused
+            if stamp in self._published_at
+        ]
         report.seconds = fused[-1][1] - fused[0][1] if fused else 0.0
         report.notes += self._source.problems
         if self._own is not None:
             report.notes += self._own.problems()
         report.balance()
+
+
+def _full_name(settings: Settings) -> str:
+    name = settings.node or "fusion_node"
+    return name if name.startswith("/") else f"{settings.namespace.rstrip('/')}/{name}"
+
+
+def _first_pair(source: Source) -> tuple[RgbFrame, ThermalFrame]:
+    """The first frame of each stream."""
+    rgb: RgbFrame | None = None
+    thermal: ThermalFrame | None = None
+    for frame in source:
+        if isinstance(frame, RgbFrame):
+            rgb = rgb or frame
+        else:
+            thermal = thermal or frame
+        if rgb is not None and thermal is not None:
+            return rgb, thermal
+    raise InputError(f"{source.name}: no frame of the {'thermal' if rgb else 'RGB'} camera in it")
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What the node says about itself: one DiagnosticArray on /diagnostics every ``node.diagnostics_period_s`` while active.
+"""What the node says about itself while it is active: a DiagnosticArray every ``node.diagnostics_period_s``.
 
 Every status is named ``<node name>: <part>`` and has the node's full name as its hardware_id. Values are text; keys may
 be added, none is renamed. Numbers count from when the node configured.
@@ -22,7 +22,7 @@ engine   ``name``, ``state``, ``refused.<n>`` (why a faster backend is not used)
 sync     ``measured_offset_ms``, ``measured_jitter_ms``, ``unexplained_offset_ms``, ``applied_offset_ms``,
          ``residual_ms``, ``waited_ms``, ``waited_worst_ms``, ``stamp_jumps.rgb``, ``stamp_jumps.thermal``,
          ``clock_jumps``, ``other_clock``
-shutter  ``frozen`` (true while the thermal camera repeats a frame, FFC), ``frozen_frames``
+shutter  ``frozen`` (true while the thermal camera repeats a frame, FFC), ``frozen_frames``, ``thermal.<what>``
 =======  =============================================================================================================
 """
 
@@ -67,7 +67,9 @@ class Part:
             message="; ".join(self.notes) or "ok",
             hardware_id=hardware_id,
             values=[
-                KeyValue(key=key, value=text(value)) for key, value in self.values.items() if value is not None
+                KeyValue(key=key, value=text(value))
+                for key, value in self.values.items()
+                if value is not None
             ],
         )
 

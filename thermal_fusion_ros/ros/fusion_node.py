@@ -1,0 +1,367 @@
+"""The ROS 2 node: two cameras in, fused images out.
+
+A lifecycle node that configures and activates itself unless ``node.autostart`` is false. One thread runs the executor
+and takes messages in; another decodes, fuses and publishes the newest pair (see `pair_fuser`). Topics and diagnostics:
+README.md and `diagnostics`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockChange, ClockType, JumpThreshold, TimeJump
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import String
+
+from thermal_fusion_ros.config import Config
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.ros import diagnostics, parameters, report
+from thermal_fusion_ros.ros.inputs import CameraInput
+from thermal_fusion_ros.ros.log_limiter import LogLimiter, PythonLogBridge
+from thermal_fusion_ros.ros.outputs import FusedOutputs
+from thermal_fusion_ros.ros.pair_fuser import PairFuser, PipelineLike, Received
+from thermal_fusion_ros.ros.watchdog import explain_silence
+from thermal_fusion_ros.sensing.pairing import PairerLike, Stream, make_pairer
+
+NAME = "fusion_node"
+EXPIRE_PERIOD_S = 0.02
+FORWARD_JUMP_S = 10.0  # of simulated time; less is a slow or a fast recording
+PATIENCE_S = 3.0  # at the end, for the engine to finish the pair it is working on
+
+PipelineFactory = Callable[[Config], PipelineLike]
+
+
+def shipped_pipeline(config: Config) -> PipelineLike:
+    """The real one; imported late because it takes seconds."""
+    from thermal_fusion_ros.pipeline import Pipeline
+
+    return Pipeline(config)
+
+
+class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
+    """Pairs, fuses, publishes, reports. Raises :class:`InputError` for bad parameters."""
+
+    def __init__(self, pipeline_factory: PipelineFactory = shipped_pipeline, **node_options: Any) -> None:
+        super().__init__(NAME, automatically_declare_parameters_from_overrides=True, **node_options)
+        self._pipeline_factory = pipeline_factory
+        self._log = LogLimiter(self.get_logger())
+        try:
+            self.config = parameters.declare(self, self.get_logger().warning)
+        except InputError:
+            self.destroy_node()
+            raise
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._pipeline: PipelineLike | None = None
+        self._fuser: PairFuser | None = None
+        self._pairer: PairerLike | None = None
+        self._inputs: dict[Stream, CameraInput] = {}
+        self._outputs: FusedOutputs | None = None
+        self._closers: list[Callable[[], object]] = []  # undo what activating has made
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._clock_jumps = 0
+        self._told_silent: set[Stream] = set()
+        self._core_log = PythonLogBridge(self.get_logger())
+        logging.getLogger("thermal_fusion_ros").addHandler(self._core_log)
+
+    # Lifecycle
+
+    def start(self) -> bool:
+        """Configure and activate, unless ``node.autostart`` is false. False if that fails; the log says why."""
+        if not self.config.node.autostart:
+            self.get_logger().info("waiting to be configured (node.autostart is false)")
+            return True
+        success = TransitionCallbackReturn.SUCCESS
+        return bool(self.trigger_configure() == success and self.trigger_activate() == success)
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the network."""
+        return self._transition(self._configure, otherwise=self._unconfigure)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe, publish, report."""
+        return self._transition(self._activate, otherwise=self._deactivate)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Take all topics away; the network stays loaded."""
+        return self._transition(self._deactivate)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unload the network."""
+        return self._transition(self._unconfigure)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """End everything, from any state."""
+        return self._transition(self._unconfigure)
+
+    def close(self) -> bool:
+        """End everything; False if the engine is still busy, in which case its thread goes on."""
+        logging.getLogger("thermal_fusion_ros").removeHandler(self._core_log)
+        idle = self._unconfigure()
+        self.destroy_node()
+        return idle
+
+    def _transition(
+        self, action: Callable[[], object], otherwise: Callable[[], object] = lambda: None
+    ) -> TransitionCallbackReturn:
+        """Run `action`. rclpy would swallow what it raises, so it is logged here."""
+        try:
+            action()
+        except InputError as error:
+            self.get_logger().error(str(error))
+        except Exception:
+            self.get_logger().error(traceback.format_exc().rstrip())
+        else:
+            return TransitionCallbackReturn.SUCCESS
+        otherwise()
+        return TransitionCallbackReturn.FAILURE
+
+    def _configure(self) -> None:
+        started = time.monotonic()
+        config = self.config
+        self._pairer = make_pairer(config.sync)
+        self._pipeline = self._pipeline_factory(config)
+        self._fuser = PairFuser(self._pipeline, self._log, self._now_ns)
+        self._inputs = {
+            stream: CameraInput(
+                self,
+                stream,
+                compressed=config.input.transport == "compressed",
+                take=self._on_image,
+                log=self._log,
+            )
+            for stream in Stream
+        }
+        self._clock_jumps = 0
+        self.get_logger().info(f"configured in {time.monotonic() - started:.1f} s")
+
+    def _unconfigure(self) -> bool:
+        self._deactivate()
+        idle = self._fuser is None or self._fuser.close(PATIENCE_S)
+        self._pipeline = self._fuser = self._pairer = None
+        self._inputs = {}
+        return idle
+
+    def _activate(self) -> None:
+        assert self._fuser is not None
+        config = self.config
+        self._outputs = FusedOutputs(self, config.output)
+        self._closers.append(self._outputs.close)
+        self._fuser.attach(self._outputs)
+        self._closers.append(self._fuser.detach)  # undone in reverse: before the publishers go
+        self._told_silent.clear()
+        for camera in self._inputs.values():
+            camera.open()
+            self._closers.append(camera.close)
+        self._subscribe(CameraInfo, "rgb/camera_info", self._on_camera_info, qos_profile_sensor_data)
+        self._subscribe(String, "~/prompt", self._on_prompt, QoSProfile(depth=1))
+        overridable = QoSOverridingOptions.with_default_policies()
+        self._diagnostics = self.create_publisher(
+            DiagnosticArray, "/diagnostics", 10, qos_overriding_options=overridable
+        )
+        self._closers.append(partial(self.destroy_publisher, self._diagnostics))
+        self._every(EXPIRE_PERIOD_S, self._expire)
+        self._every(min(config.input.watchdog_s / 2, 1.0), self._watch)
+        self._every(config.node.diagnostics_period_s, self._publish_diagnostics)
+        jump = self.get_clock().create_jump_callback(
+            JumpThreshold(
+                min_forward=Duration(seconds=FORWARD_JUMP_S), min_backward=Duration(nanoseconds=-1)
+            ),
+            post_callback=self._on_clock_jump,
+        )
+        self._closers.append(jump.unregister)
+        topics = " + ".join(camera.topic for camera in self._inputs.values())
+        fused = self.resolve_topic_name("fused/image_raw")
+        self.get_logger().info(f"active: {topics} -> {fused}")
+
+    def _deactivate(self) -> None:
+        while self._closers:
+            self._closers.pop()()
+        self._outputs = None
+        if self._pairer is not None:
+            self._pairer.reset("deactivated")
+
+    def _subscribe(self, kind: Any, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> None:
+        overridable = QoSOverridingOptions.with_default_policies()
+        subscription = self.create_subscription(
+            kind, topic, callback, qos, qos_overriding_options=overridable
+        )
+        self._closers.append(partial(self.destroy_subscription, subscription))
+
+    def _every(self, period_s: float, callback: Callable[[], None]) -> None:
+        # Real time: simulated time may stand still, and then the diagnostics must say so.
+        timer = self.create_timer(period_s, callback, clock=self._steady)
+        self._closers.append(partial(self.destroy_timer, timer))
+
+    # Messages and time
+
+    def _now_ns(self) -> int:
+        return int(self.get_clock().now().nanoseconds)
+
+    def _on_image(self, stream: Stream, received: Received) -> None:
+        if stream in self._told_silent:
+            self._told_silent.discard(stream)
+            self.get_logger().info(f"{stream.value} images arrive")
+        if self._pairer is not None and self._fuser is not None:
+            for pair in self._pairer.add(stream, received.stamp_ns, received, self._now_ns()):
+                self._fuser.submit(pair)
+
+    def _expire(self) -> None:
+        if self._pairer is not None and self._fuser is not None:
+            for pair in self._pairer.expire(self._now_ns()):
+                self._fuser.submit(pair)
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        if self._fuser is not None:
+            self._fuser.camera_info = message
+
+    def _on_prompt(self, message: String) -> None:
+        """Operator's text; empty goes back to ``fusion.prompt``."""
+        if self._pipeline is None or self._fuser is None:
+            return
+        text = message.data.strip() or self.config.fusion.prompt
+        try:
+            self._pipeline.check_prompt(text)
+        except InputError as error:
+            self.get_logger().warning(f"prompt refused: {error}")
+            return
+        self._fuser.set_prompt(text)
+        self.get_logger().info(f"prompt: {text!r}")
+
+    def _on_clock_jump(self, jump: TimeJump) -> None:
+        """Simulated time was set, switched on or off: a recording loops, or starts.
+
+        Pairing sees a loop in the stamps themselves and loses no frame by it; it starts anew only when it is another
+        clock. Silence counts from now.
+        """
+        self._clock_jumps += 1
+        switched = jump.clock_change in (ClockChange.ROS_TIME_ACTIVATED, ClockChange.ROS_TIME_DEACTIVATED)
+        if switched and self._pairer is not None:
+            self._pairer.reset("another clock")
+        for camera in self._inputs.values():
+            camera.restart_watch()
+        what = "is another clock now" if switched else f"jumped by {jump.delta.nanoseconds / 1e9:+.3f} s"
+        self.get_logger().info(f"time {what}")
+
+    # Parameters
+
+    def _on_set_parameters(self, changes: list[Any]) -> Any:
+        before = self.config
+        self.config, result = parameters.answer(
+            before, changes, configured=self._pipeline is not None, check=self._check
+        )
+        if self.config != before:
+            self._apply()
+        return result
+
+    def _check(self, config: Config) -> None:
+        if self._pipeline is not None and config.fusion.prompt != self.config.fusion.prompt:
+            self._pipeline.check_prompt(config.fusion.prompt)
+
+    def _apply(self) -> None:
+        if self._pairer is not None:
+            self._pairer.update(self.config.sync)
+        if self._fuser is not None:
+            self._fuser.update(self.config)
+        if self._outputs is not None:
+            self._outputs.jpeg_quality = self.config.output.jpeg_quality
+
+    # Watching and reporting
+
+    def _watch(self) -> None:
+        for stream, camera in self._inputs.items():
+            if camera.silent_s > self.config.input.watchdog_s and stream not in self._told_silent:
+                self._told_silent.add(stream)
+                self.get_logger().warning(explain_silence(self, camera))
+
+    def _publish_diagnostics(self) -> None:
+        if self._fuser is None or self._pairer is None or self._pipeline is None or self._outputs is None:
+            return
+        parts = [
+            report.pairs(self._fuser),
+            *(
+                report.camera(
+                    camera,
+                    self._pairer.report(),
+                    watchdog_s=self.config.input.watchdog_s,
+                    explain=partial(explain_silence, self, camera),
+                )
+                for camera in self._inputs.values()
+            ),
+            report.output(self._fuser, self._pairer.report(), self._outputs.subscribers),
+            report.engine(self._fuser, self._pipeline),
+            report.sync(self._pairer.report(), self.config.sync, self._clock_jumps),
+            report.shutter(self._fuser, self._pipeline),
+        ]
+        self._diagnostics.publish(
+            diagnostics.array(
+                parts,
+                node_name=self.get_name(),
+                full_name=self.get_fully_qualified_name(),
+                stamp=self.get_clock().now().to_msg(),
+            )
+        )
+
+
+def spin(node: FusionNode) -> None:
+    """Run `node` until the context is shut down. What a callback raises is logged; the node goes on."""
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+    while node.context.ok():
+        try:
+            executor.spin_once()
+        except ExternalShutdownException:
+            break
+        except Exception:  # a bad service request, for example, raises through the executor
+            if node.context.ok():
+                node.get_logger().error(traceback.format_exc().rstrip())
+
+
+def main(args: list[str] | None = None) -> int:
+    """`ros2 run thermal_fusion_ros fusion_node`: 0 when asked to end, 2 for bad parameters."""
+    code = 0
+    node: FusionNode | None = None
+    idle = True
+    try:
+        rclpy.init(args=args)
+        node = FusionNode()
+        if node.start():
+            spin(node)
+        elif rclpy.ok():  # else it was asked to end while it started
+            code = 2
+    except InputError as error:
+        print(f"{NAME}: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        pass
+    except Exception:
+        if rclpy.ok():  # else it was interrupted in the middle of something
+            raise
+    finally:
+        with contextlib.suppress(KeyboardInterrupt):
+            if node is not None:
+                idle = node.close()
+            rclpy.try_shutdown()
+    if not idle:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # an engine that is being built cannot be interrupted, and must not hold up the end
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

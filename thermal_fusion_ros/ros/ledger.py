@@ -1,0 +1,50 @@
+"""Where every pair went."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Balance:
+    """pairs_in = published + under_way + sum of dropped."""
+
+    pairs_in: int
+    published: int
+    dropped: dict[str, int]
+
+    @property
+    def under_way(self) -> int:
+        """Pairs that wait for the engine or are in it."""
+        return self.pairs_in - self.published - sum(self.dropped.values())
+
+
+class Ledger:
+    """Counts pairs in and out. Any thread may use it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pairs_in = self._published = 0
+        self._dropped: Counter[str] = Counter()
+
+    def enter(self) -> None:
+        """A pair has been found."""
+        with self._lock:
+            self._pairs_in += 1
+
+    def publish(self) -> None:
+        """It has been published."""
+        with self._lock:
+            self._published += 1
+
+    def drop(self, reason: str) -> None:
+        """It will not be published."""
+        with self._lock:
+            self._dropped[reason] += 1
+
+    def balance(self) -> Balance:
+        """All counts of one instant."""
+        with self._lock:
+            return Balance(self._pairs_in, self._published, dict(self._dropped))

@@ -1,0 +1,294 @@
+"""Pairs of messages in, fused images out, in a thread of its own; every pair is accounted for."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from thermal_fusion_ros.bags.source import thermal_kind
+from thermal_fusion_ros.config import Config
+from thermal_fusion_ros.errors import FrozenError, InputError
+from thermal_fusion_ros.frames import FramePair, Perception, RgbFrame, ThermalFrame
+from thermal_fusion_ros.ros.ledger import Ledger
+from thermal_fusion_ros.ros.log_limiter import LogLimiter
+from thermal_fusion_ros.ros.messages import BadMessageError, rgb_from_message, thermal_from_message
+from thermal_fusion_ros.ros.newest_only import NewestOnly
+from thermal_fusion_ros.ros.rates import Latencies, RateMeter
+from thermal_fusion_ros.sensing.pairing import Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message, its stamp, and when it came (monotonic seconds)."""
+
+    message: Any
+    stamp_ns: int
+    at: float
+
+
+class PipelineLike(Protocol):
+    """What the node needs of :class:`thermal_fusion_ros.pipeline.Pipeline`. Used by the fuser's thread alone."""
+
+    counters: Counter[str]
+    engine_name: str
+    engine_refused: list[str]
+
+    @property
+    def thermal_counters(self) -> Counter[str]:
+        """What happened to thermal frames."""
+
+    @property
+    def prompt(self) -> str:
+        """Text in force."""
+
+    def prepare(self, height: int, width: int) -> None:
+        """Build the engine for this size."""
+
+    def process(self, pair: FramePair) -> Perception:
+        """Fuse."""
+
+    def check_prompt(self, text: str) -> None:
+        """InputError if `text` is not understood. Any thread may call it."""
+
+    def set_prompt(self, text: str) -> None:
+        """Guide fusion by `text`."""
+
+    def update(self, config: Config) -> None:
+        """Live parameters."""
+
+    def reset(self) -> None:
+        """Forget earlier frames."""
+
+
+class Outputs(Protocol):
+    """Where results go."""
+
+    @property
+    def subscribers(self) -> int:
+        """How many want them."""
+
+    def publish(self, perception: Perception, camera_info: Any | None) -> None:
+        """Publish."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    pair: Pair  # of Received
+    offered: float
+
+
+class PairFuser:
+    """Decodes, fuses and publishes the newest pair; counts what became of the others.
+
+    Works while :meth:`attach` has given it outputs. `now_ns` is the clock that stamps are compared with.
+    """
+
+    def __init__(self, pipeline: PipelineLike, log: LogLimiter, now_ns: Callable[[], int]) -> None:
+        self.ledger = Ledger()
+        self.rate = RateMeter()
+        self.latency_stamp, self.latency_arrival = Latencies(), Latencies()
+        self.stages: dict[str, Latencies] = {}
+        self.camera_info: Any | None = None
+        self.frozen = False
+        self.frozen_frames = 0
+        self.problem = ""  # the last pair's, empty when it went well
+        self.state = "no pair yet"
+        self._pipeline, self._log, self._now_ns = pipeline, log, now_ns
+        self._outputs: Outputs | None = None
+        self._publishing = threading.Lock()  # held while outputs are used or changed
+        self.building = False  # the engine, which takes a while
+        self._sizes: set[tuple[int, int]] = set()
+        self._last_stamp: int | None = None
+        self._busy_since: float | None = None
+        self._worker: NewestOnly[_Job] = NewestOnly(self._work, name="engine")
+
+    # Called by the node's thread
+
+    def attach(self, outputs: Outputs) -> None:
+        """Start publishing to `outputs`."""
+        with self._publishing:
+            self._outputs = outputs
+        self._worker.call(self._forget)
+
+    def detach(self) -> None:
+        """Publish nothing any more; waits for a message that is being published, not for the engine."""
+        with self._publishing:
+            self._outputs = None
+        if self._worker.take_back() is not None:
+            self.ledger.drop("inactive")
+
+    def close(self, timeout_s: float) -> bool:
+        """End the thread; False if the engine is still busy after `timeout_s`."""
+        self.detach()
+        return self._worker.stop(timeout_s)
+
+    def submit(self, pair: Pair) -> None:
+        """Take a pair of :class:`Received`."""
+        self.ledger.enter()
+        outputs = self._outputs
+        if outputs is None:
+            self.ledger.drop("inactive")
+        elif not outputs.subscribers:
+            self.ledger.drop("no_subscriber")
+            if self.state == "no pair yet":
+                # Building an engine can take minutes: have it ready for the first subscriber.
+                self.state = "engine not built yet"
+                self._worker.call(lambda: self._prepare(pair.rgb.message))
+        elif self._worker.offer(_Job(pair, time.monotonic())) is not None:
+            self.ledger.drop("engine_building" if self.building else "superseded")
+
+    def update(self, config: Config) -> None:
+        """Apply live parameters before the next pair."""
+        self._worker.call(lambda: self._try("parameters", lambda: self._pipeline.update(config)))
+
+    def set_prompt(self, text: str) -> None:
+        """Guide fusion by `text` from the next pair on."""
+        self._worker.call(lambda: self._try("prompt", lambda: self._pipeline.set_prompt(text)))
+
+    @property
+    def busy_s(self) -> float:
+        """How long the present pair has been worked on; 0 between pairs."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    # In the worker's thread
+
+    def _forget(self) -> None:
+        self._last_stamp = None
+        self.frozen = False
+        self._try("reset", self._pipeline.reset)
+
+    def _prepare(self, message: Any) -> None:
+        def build() -> None:
+            height, width = rgb_from_message(message).shape[:2]
+            with self._meeting((height, width)):
+                self._pipeline.prepare(height, width)
+
+        self._try("engine", build)
+
+    def _work(self, job: _Job) -> None:
+        self._busy_since = time.monotonic()
+        self._try("pair", lambda: self._fuse(job), otherwise=self.ledger.drop)
+        self._busy_since = None
+
+    def _try(
+        self, what: str, action: Callable[[], None], otherwise: Callable[[str], None] | None = None
+    ) -> None:
+        """Run `action`; whatever it raises is logged, and `otherwise` gets the reason for the ledger."""
+        try:
+            action()
+            return
+        except _DroppedError as drop:
+            reason = drop.reason
+            if drop.problem:
+                self.problem = drop.problem
+                self._log.warning(reason, drop.problem)
+        except InputError as error:
+            reason, self.problem = "refused", str(error)
+            self._log.warning(f"{what} refused", str(error))
+        except Exception as error:  # a defect must not stop the node; it is shown with its traceback
+            reason, self.problem = "error", f"{type(error).__name__}: {error}"
+            self._log.error(f"{what} error", traceback.format_exc().rstrip())
+        if otherwise is not None:
+            otherwise(reason)
+
+    def _fuse(self, job: _Job) -> None:
+        rgb: Received = job.pair.rgb
+        thermal: Received = job.pair.thermal
+        outputs = self._outputs
+        if outputs is None or not outputs.subscribers:
+            raise _DroppedError("inactive" if outputs is None else "no_subscriber")
+        begun = time.monotonic()
+        frames = FramePair(_rgb_frame(rgb), _thermal_frame(thermal))
+        decoded = time.monotonic()
+        if self._last_stamp is not None and rgb.stamp_ns < self._last_stamp:
+            self._pipeline.reset()  # pairs come in order: a recording has looped, or a clock was set
+        self._last_stamp = rgb.stamp_ns
+        perception = self._process(frames)
+        fused = time.monotonic()
+        with self._publishing:
+            if self._outputs is None:
+                raise _DroppedError("inactive")
+            self._outputs.publish(perception, self.camera_info)
+        self.ledger.publish()
+        self.problem = ""
+        published = time.monotonic()
+        self.rate.tick(published)
+        self.latency_arrival.add(published - rgb.at)
+        self.latency_stamp.add((self._now_ns() - rgb.stamp_ns) / 1e9)
+        self._note_stages(
+            {
+                "pairing": (job.offered - rgb.at) * 1e3,
+                "queue": (begun - job.offered) * 1e3,
+                "decode": (decoded - begun) * 1e3,
+                **perception.stage_ms,
+                "publish": (published - fused) * 1e3,
+            }
+        )
+
+    def _process(self, frames: FramePair) -> Perception:
+        height, width = frames.rgb.image.shape[:2]
+        with self._meeting((height, width)):
+            try:
+                perception = self._pipeline.process(frames)
+            except FrozenError:
+                self.frozen = True
+                self.frozen_frames += 1
+                raise _DroppedError("frozen") from None
+        self.frozen = perception.frozen
+        self.frozen_frames += perception.frozen
+        return perception
+
+    def _note_stages(self, stage_ms: Mapping[str, float]) -> None:
+        for stage, duration in stage_ms.items():
+            if stage not in self.stages:
+                self.stages = {
+                    **self.stages,
+                    stage: Latencies(),
+                }  # a new dict: the node may be reading the old one
+            self.stages[stage].add(duration / 1e3)
+
+    @contextmanager
+    def _meeting(self, size: tuple[int, int]) -> Iterator[None]:
+        """Around what builds the engine if `size` (height, width) is new to it: tells why pairs have to wait."""
+        if size in self._sizes:
+            yield
+            return
+        self.building = True
+        self.state = f"building the engine for {size[1]}x{size[0]}"
+        try:
+            yield
+            self._sizes.add(size)
+        finally:
+            self.building = False
+            self.state = "ready"
+
+
+class _DroppedError(Exception):
+    """The pair is not published, for `reason`; `problem` is for the log."""
+
+    def __init__(self, reason: str, problem: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.problem = reason, problem
+
+
+def _rgb_frame(received: Received) -> RgbFrame:
+    try:
+        image = rgb_from_message(received.message)
+    except BadMessageError as error:
+        raise _DroppedError("rgb_undecodable", f"rgb image: {error}") from error
+    return RgbFrame(received.stamp_ns, image, received.message.header.frame_id)
+
+
+def _thermal_frame(received: Received) -> ThermalFrame:
+    try:
+        image = thermal_from_message(received.message)
+    except BadMessageError as error:
+        raise _DroppedError("thermal_undecodable", f"thermal image: {error}") from error
+    return ThermalFrame(received.stamp_ns, image, thermal_kind(image), received.message.header.frame_id)

@@ -1,0 +1,59 @@
+"""Rates and latencies over the recent past, in bounded memory. Times are monotonic seconds."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+import numpy as np
+
+RATE_WINDOW_S = 5.0
+LATENCIES = 1000  # most recent ones the percentiles are of
+
+
+class RateMeter:
+    """How often something happened in the last five seconds."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=2048)
+
+    @property
+    def last(self) -> float | None:
+        """When it happened last."""
+        return self._times[-1] if self._times else None
+
+    def tick(self, now: float) -> None:
+        """It has just happened."""
+        self._times.append(now)
+
+    def rate(self, now: float) -> float:
+        """Times per second; 0 for fewer than two."""
+        while self._times and self._times[0] < now - RATE_WINDOW_S:
+            self._times.popleft()
+        if len(self._times) < 2:
+            return 0.0
+        span = self._times[-1] - self._times[0]
+        period = span / (len(self._times) - 1)
+        overdue = max(0.0, now - self._times[-1] - 2 * period)  # a stream that has stopped gets slower
+        return (len(self._times) - 1) / max(span + overdue, 1e-6)
+
+    def rate_now(self) -> float:
+        """:meth:`rate` at this moment."""
+        return self.rate(time.monotonic())
+
+
+class Latencies:
+    """The recent durations of one thing."""
+
+    def __init__(self) -> None:
+        self._values: deque[float] = deque(maxlen=LATENCIES)
+
+    def add(self, seconds: float) -> None:
+        """Remember one."""
+        self._values.append(seconds)
+
+    def percentiles_ms(self, *shares: float) -> list[float] | None:
+        """Percentiles in milliseconds, None of nothing."""
+        if not self._values:
+            return None
+        return [float(value) * 1e3 for value in np.percentile(list(self._values), shares)]

@@ -1,0 +1,144 @@
+"""The parts of the node's diagnostics, made from its counters; the keys are documented in `diagnostics`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from thermal_fusion_ros.config import SyncConfig
+from thermal_fusion_ros.ros.diagnostics import ERROR, WARN, Part
+from thermal_fusion_ros.ros.inputs import CameraInput
+from thermal_fusion_ros.ros.pair_fuser import PairFuser, PipelineLike
+from thermal_fusion_ros.sensing.pairing import PairingReport
+
+STUCK_S = 5.0  # a pair should have been fused long before, if no engine is being built
+
+
+def pairs(fuser: PairFuser) -> Part:
+    """Where the pairs went."""
+    part = Part("pairs")
+    balance = fuser.ledger.balance()
+    part.put(pairs_in=balance.pairs_in, published=balance.published, under_way=balance.under_way)
+    part.put_counts("dropped", balance.dropped)
+    if fuser.problem:
+        part.note(f"last pair not published: {fuser.problem}", WARN)
+    return part
+
+
+def camera(
+    source: CameraInput, report: PairingReport, *, watchdog_s: float, explain: Callable[[], str]
+) -> Part:
+    """One input."""
+    stream = source.stream.value
+    part = Part(stream)
+    prefix = f"{stream}_"
+    unused = Counter(source.unusable)
+    unused.update(
+        {
+            reason.removeprefix(prefix): count
+            for reason, count in report.dropped.items()
+            if reason.startswith(prefix)
+        }
+    )
+    part.put(
+        topic=source.topic,
+        type=source.type_name,
+        received=source.received,
+        used=report.used[stream],
+        waiting=report.buffered[stream],
+    )
+    part.put_counts("unused", unused)
+    part.put(
+        rate_hz=source.rate.rate_now(),
+        silent_s=source.silent_s,
+        image=source.image or None,
+        publishers=source.publishers,
+        lost=source.lost,
+        stamped_on_arrival=source.stamped_on_arrival,
+        size_changes=source.size_changes,
+    )
+    if source.silent_s > watchdog_s:
+        part.note(f"stale: {explain()}", ERROR)
+    if source.problem:
+        part.note(f"last image skipped: {source.problem}", WARN)
+    if source.qos_problem:
+        part.note(source.qos_problem, WARN)
+    return part
+
+
+def output(fuser: PairFuser, report: PairingReport, subscribers: int) -> Part:
+    """What is published and how fast."""
+    part = Part("output")
+    part.put(subscribers=subscribers, rate_hz=fuser.rate.rate_now())
+    latencies = {"latency_arrival_ms": fuser.latency_arrival}
+    if "rgb" not in report.other_clock:
+        latencies["latency_stamp_ms"] = fuser.latency_stamp
+    for name, values in latencies.items():
+        found = values.percentiles_ms(50, 99)
+        if found is not None:
+            part.values |= {f"{name}.p50": found[0], f"{name}.p99": found[1]}
+    for stage, values in fuser.stages.items():
+        median = values.percentiles_ms(50)
+        if median is not None:
+            part.values[f"stage_ms.{stage}"] = median[0]
+    if not subscribers:
+        part.note("nobody subscribes: nothing is fused")
+    return part
+
+
+def engine(fuser: PairFuser, pipeline: PipelineLike) -> Part:
+    """What runs the network."""
+    part = Part("engine")
+    part.put(name=pipeline.engine_name, state=fuser.state, prompt=pipeline.prompt)
+    part.values |= {f"refused.{n}": why for n, why in enumerate(list(pipeline.engine_refused))}
+    part.put_counts("count", dict(pipeline.counters))
+    if fuser.busy_s > STUCK_S:
+        if fuser.building:
+            part.note(f"{fuser.state} since {fuser.busy_s:.0f} s")
+        else:
+            part.note(f"stuck in one pair for {fuser.busy_s:.0f} s", ERROR)
+    return part
+
+
+def sync(report: PairingReport, config: SyncConfig, clock_jumps: int) -> Part:
+    """Clocks and pairing."""
+    part = Part("sync")
+
+    def ms(seconds: float | None) -> float | None:
+        return None if seconds is None else seconds * 1e3
+
+    part.put(
+        measured_offset_ms=ms(report.measured_offset_s),
+        measured_jitter_ms=ms(report.measured_jitter_s),
+        unexplained_offset_ms=ms(report.unexplained_offset_s),
+        applied_offset_ms=ms(report.applied_offset_s),
+        residual_ms=ms(report.residual_s),
+        waited_ms=ms(report.waited_s),
+        waited_worst_ms=ms(report.waited_worst_s),
+        clock_jumps=clock_jumps,
+        other_clock=", ".join(report.other_clock) or "no",
+    )
+    part.put_counts("stamp_jumps", report.jumps)
+    if report.other_clock:
+        part.note(
+            f"stamps of {', '.join(report.other_clock)} are of another clock than this computer's: ages are not judged"
+        )
+    offset = report.unexplained_offset_s
+    if offset is not None and abs(offset) > max(config.tolerance_s, 2 * (report.measured_jitter_s or 0.0)):
+        part.note(
+            f"thermal stamps are {offset * 1e3:+.0f} ms off the RGB stamps by arrival: see sync.thermal_offset_s",
+            WARN,
+        )
+    return part
+
+
+def shutter(fuser: PairFuser, pipeline: PipelineLike) -> Part:
+    """Whether the thermal camera repeats a frame."""
+    part = Part("shutter")
+    part.put(frozen=fuser.frozen, frozen_frames=fuser.frozen_frames)
+    part.put_counts("thermal", dict(pipeline.thermal_counters))
+    if fuser.frozen:
+        part.note("the thermal camera repeats a frame (shutter closed)", WARN)
+    if pipeline.thermal_counters["implausible_temperature"]:
+        part.note("implausible temperatures: check thermal.kind and thermal.resolution_k", WARN)
+    return part

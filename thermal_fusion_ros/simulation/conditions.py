@@ -80,7 +80,7 @@ def parse(name: str, seed: int = 0) -> Condition:
     if time == "day":
         c = Condition(
             name, time, medium, "glare" in words, shift(42, 9), shift(-62, 40), (3.1, 2.85, 2.45),
-            (0.20, 0.38, 0.75), (0.68, 0.78, 0.90), 1.0, about(0.35, 0.5), 0.0, 0.0, 0.0, 0.0, (0.95, 0.95, 0.95),
+            (0.17, 0.32, 0.66), (0.52, 0.63, 0.78), 1.0, about(0.35, 0.5), 0.0, 0.0, 0.0, 0.0, (0.95, 0.95, 0.95),
             shift(292, 5), 295.0, shift(255, 6), about(26, 0.25), about(7, 0.3), "daylight",
         )  # fmt: skip
     elif time == "dusk":

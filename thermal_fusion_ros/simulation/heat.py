@@ -66,7 +66,7 @@ def surface_temperature(s: Surface, table: MaterialTable, c: Condition, sunlit: 
     out += s.heat * np.where(body > 0, np.clip((CORE_K - air) / 15, 0.1, 1.2), 1.0)
     u, v = plane_coordinates(s.local, s.true_normal)
     rough = grain(u, v, s.distance * np.float32(0.002), 1)
-    out += 0.35 * rough * (0.5 + 2.0 * table.grain[material, 0])
+    out += (0.12 if indoor else 0.25) * rough * (0.4 + 2.0 * table.grain[material, 0])
     return out.astype(np.float32)
 
 
@@ -78,5 +78,6 @@ def apparent_signal(s: Surface, kelvin: F32, table: MaterialTable, c: Condition,
         around = np.float32(c.interior_k)
     else:
         mirrored = s.direction + 2 * cosine[:, None] * s.normal
-        around = np.where(mirrored[:, 2] > 0.12, sky.temperature(mirrored, c, 0.0, detail=False), c.air_k)
+        mirrored[:, 2] -= 0.15  # houses and trees stand before the low sky
+        around = sky.temperature(mirrored, c, 0.0, detail=False)
     return emissivity * signal(kelvin) + (1 - emissivity) * signal(around)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,8 @@ F32 = NDArray[np.float32]
 def switched(c: Condition) -> dict[str, float]:
     """How bright each kind of lamp is: street lamps from dusk, indoor light in working hours."""
     indoor = {"day": 1.0, "dusk": 0.55, "night": 0.0}[c.time]
-    return {"street": c.lamps, "indoor": indoor, "always": 1.0}
+    daylight = {"day": 1.0, "dusk": 0.22, "night": 0.003}[c.time]
+    return {"street": c.lamps, "indoor": indoor, "daylight": daylight, "always": 1.0}
 
 
 def switch_table(c: Condition) -> F32:
@@ -37,16 +39,16 @@ class Light:
     cone: float
     reach: float
 
-    def arriving(self, point: F32) -> tuple[NDArray[np.intp], F32, F32]:
-        """For N×3 points: which are lit, unit vectors to the lamp and irradiance as a share of `color`."""
-        to = self.position - point
+    def arriving(self, point: F32, near: NDArray[np.intp]) -> tuple[NDArray[np.intp], F32, F32]:
+        """For the points `near` of N×3: which are lit, unit vectors to the lamp, irradiance as a share of `color`."""
+        to = self.position - np.take(point, near, axis=0)
         d2 = np.einsum("ij,ij->i", to, to)
-        near = np.flatnonzero(d2 < self.reach**2)
+        ok = d2 < self.reach**2
         if self.cone > -1:
-            axis = to[near] @ self.direction
-            ok = -axis > (self.cone - 0.02) * np.sqrt(d2[near])
-            near = near[ok]
-        to, d2 = to[near], np.maximum(d2[near], 0.04)
+            ok &= -(to @ self.direction) > (self.cone - 0.02) * np.sqrt(d2)
+        if not ok.all():
+            near, to, d2 = near[ok], to[ok], d2[ok]
+        d2 = np.maximum(d2, 0.04)
         to /= np.sqrt(d2)[:, None]
         fall = (1 - (d2 / self.reach**2) ** 2) ** 2 / d2
         if self.cone > -1:
@@ -55,20 +57,37 @@ class Light:
         return near, to, fall.astype(np.float32)
 
 
-def gather(moment: Moment, c: Condition, extra: tuple[Lamp, ...], eye: NDArray[np.floating]) -> list[Light]:
-    """Lamps that are on and near enough to the camera at `eye` to matter, nearest first, at most 24."""
+def within_reach(lights: Sequence[Light], point: F32) -> list[NDArray[np.intp]]:
+    """For each lamp, which of N×3 points may be near enough to be lit."""
+    if not lights:
+        return []
+    # |p - l|² < r² as one matrix product for all lamps; `arriving` checks again without its rounding.
+    place = np.array([light.position for light in lights], np.float32)
+    reach2 = np.array([light.reach**2 for light in lights], np.float32) * 1.01
+    origin = place.mean(0)
+    p, q = point - origin, place - origin
+    product = q @ p.T
+    product *= -2
+    product += np.einsum("ij,ij->i", p, p)
+    limit = reach2 - np.einsum("ij,ij->i", q, q)
+    return [np.flatnonzero(row < bound) for row, bound in zip(product, limit, strict=True)]
+
+
+def gather(moment: Moment, c: Condition, extra: tuple[Lamp, ...], pose: NDArray[np.floating], most: int = 24) -> list[Light]:
+    """Lamps that are on and may light something the camera at `pose` sees, nearest first, at most `most`."""
+    eye, ahead = pose[:3, 3], pose[:3, 2]
     on = switched(c)
     found: list[tuple[float, Light]] = []
 
-    def add(lamp: Lamp, pose: F32) -> None:
+    def add(lamp: Lamp, at: F32) -> None:
         power = on[lamp.switch]
         if power <= 0:
             return
-        position = pose[:3, :3] @ np.array(lamp.position, np.float32) + pose[:3, 3]
-        direction = pose[:3, :3] @ np.array(lamp.direction, np.float32)
+        position = at[:3, :3] @ np.array(lamp.position, np.float32) + at[:3, 3]
+        direction = at[:3, :3] @ np.array(lamp.direction, np.float32)
         direction /= np.linalg.norm(direction)
         distance = float(np.linalg.norm(position - eye))
-        if distance < 75:
+        if distance < 75 and float((position - eye) @ ahead) > -0.8 * lamp.reach:
             color = np.array(lamp.color, np.float32) * power
             found.append((distance, Light(position, color, direction, lamp.cone, lamp.reach)))
 
@@ -76,8 +95,7 @@ def gather(moment: Moment, c: Condition, extra: tuple[Lamp, ...], eye: NDArray[n
     for lamp in (*moment.stage.world.lamps, *extra):
         add(lamp, still)
     for i in moment.active:
-        pose = moment.bones[moment.stage.first_bone[i]]
         for lamp in moment.stage.world.actors[i].lamps:
-            add(lamp, pose)
+            add(lamp, moment.bones[moment.stage.first_bone[i]])
     found.sort(key=lambda item: item[0])
-    return [light for _, light in found[:24]]
+    return [light for _, light in found[:most]]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Color = tuple[float, float, float]
 
-SWITCHES = ("street", "indoor", "always")
+SWITCHES = ("street", "indoor", "daylight", "always")
 PATTERNS = (
     "plain", "brick", "blocks", "planks", "tiles", "roof", "corrugated", "bark", "window", "carpet", "panel", "cardboard",
 )  # fmt: skip
@@ -39,7 +39,7 @@ class Material:
     heat: float = 0.0
     body: float = 0.0
     interior: float = 0.0
-    switch: str = "street"  # what turns its emission on: street (dusk to dawn), indoor (working hours), always
+    switch: str = "street"  # what turns its emission on: street (dusk to dawn), indoor (working hours), daylight, always
 
 
 def gray(value: float) -> Color:
@@ -57,17 +57,18 @@ def srgb(text: str) -> Color:
 BASE: dict[str, Material] = {
     m.name: m
     for m in (
-        Material("asphalt", gray(0.075), grain=(0.30, 0.10, 0.22), second=gray(0.045), absorptivity=0.92, inertia=0.85),
+        Material("asphalt", gray(0.088), grain=(0.20, 0.05, 0.16), second=gray(0.062), absorptivity=0.92, inertia=0.85),
         Material("paint", gray(0.62), grain=(0.18, 0.22, 0.1), second=gray(0.3), absorptivity=0.35, inertia=0.8),
+        Material("enamel", gray(0.5), grain=(0.02, 0.04, 0.03), gloss=0.03, emissivity=0.92, absorptivity=0.5, inertia=0.3),
         Material("pavement", gray(0.26), "tiles", (0.12, 0.08, 0.15), gray(0.13), absorptivity=0.6, inertia=0.75),
         Material("kerb", gray(0.34), grain=(0.12, 0.1, 0.1), absorptivity=0.55, inertia=0.8),
         Material("concrete", gray(0.32), grain=(0.10, 0.10, 0.15), absorptivity=0.6, inertia=0.8),
-        Material("grass", srgb("5a7036"), grain=(0.35, 0.20, 0.3), second=srgb("79793f"), absorptivity=0.6, inertia=0.2),
+        Material("grass", srgb("65733f"), grain=(0.30, 0.16, 0.25), second=srgb("79793f"), absorptivity=0.6, inertia=0.2),
         Material("soil", srgb("7a6347"), grain=(0.30, 0.22, 0.25), second=srgb("5b4630"), absorptivity=0.75, inertia=0.5),
-        Material("litter", srgb("6b5434"), grain=(0.5, 0.35, 0.3), second=srgb("4d5a2b"), absorptivity=0.7, inertia=0.3),
+        Material("litter", srgb("6b5434"), grain=(0.38, 0.22, 0.22), second=srgb("57592f"), absorptivity=0.7, inertia=0.3),
         Material("bark", srgb("6a5847"), "bark", (0.25, 0.15, 0.1), srgb("3b2f26"), absorptivity=0.7, inertia=0.6),
         Material("birch", srgb("cfc8ba"), "bark", (0.2, 0.25, 0.1), srgb("2f2b28"), absorptivity=0.45, inertia=0.6),
-        Material("leaf", srgb("5f8233"), grain=(0.2, 0.2, 0.25), second=srgb("8a9a3e"), translucency=0.45,
+        Material("leaf", srgb("66803f"), grain=(0.2, 0.2, 0.25), second=srgb("8a9a3e"), translucency=0.45,
                  absorptivity=0.35, inertia=0.05, emissivity=0.96),
         Material("needle", srgb("3c5a32"), grain=(0.2, 0.2, 0.2), second=srgb("55703c"), translucency=0.25,
                  absorptivity=0.4, inertia=0.05, emissivity=0.96),
@@ -85,11 +86,11 @@ BASE: dict[str, Material] = {
         Material("door", srgb("5a3a28"), "planks", (0.08, 0.08, 0.05), srgb("38241a"), inertia=0.3, interior=0.12),
         Material("window", srgb("1c2228"), "window", (0.0, 0.0, 0.0), gray(0.25), gloss=0.10, emissivity=0.86,
                  absorptivity=0.15, inertia=0.25, interior=0.22),
-        Material("window_lit", srgb("c9a877"), "window", (0.0, 0.0, 0.0), gray(0.3), gloss=0.08, emission=(0.62, 0.40, 0.19),
+        Material("window_lit", srgb("c9a877"), "window", (0.0, 0.0, 0.0), gray(0.3), gloss=0.08, emission=(0.26, 0.165, 0.078),
                  emissivity=0.86, absorptivity=0.15, inertia=0.25, interior=0.34),
-        Material("window_cool", srgb("aab4c0"), "window", (0.0, 0.0, 0.0), gray(0.3), gloss=0.08, emission=(0.33, 0.40, 0.48),
+        Material("window_cool", srgb("aab4c0"), "window", (0.0, 0.0, 0.0), gray(0.3), gloss=0.08, emission=(0.15, 0.18, 0.22),
                  emissivity=0.86, absorptivity=0.15, inertia=0.25, interior=0.32),
-        Material("shop", srgb("c9b79a"), "window", (0.0, 0.0, 0.0), gray(0.25), gloss=0.08, emission=(1.10, 0.82, 0.52),
+        Material("shop", srgb("c9b79a"), "window", (0.0, 0.0, 0.0), gray(0.25), gloss=0.08, emission=(0.42, 0.32, 0.21),
                  emissivity=0.86, absorptivity=0.15, inertia=0.25, interior=0.36),
         Material("glass", srgb("0d1114"), grain=(0, 0, 0), gloss=0.12, emissivity=0.85, absorptivity=0.3, inertia=0.15),
         Material("steel", srgb("8f9498"), grain=(0.05, 0.05, 0.04), gloss=0.10, emissivity=0.55, absorptivity=0.5, inertia=0.3),
@@ -111,8 +112,8 @@ BASE: dict[str, Material] = {
                  switch="indoor"),
         Material("skin", srgb("c99a7c"), grain=(0.03, 0.02, 0), emissivity=0.98, absorptivity=0.6, inertia=0.3, body=0.84),
         Material("hair", srgb("2c2019"), grain=(0.25, 0.1, 0), emissivity=0.96, absorptivity=0.9, inertia=0.1, body=0.42),
-        Material("jacket", srgb("3b4a63"), grain=(0.10, 0.05, 0), absorptivity=0.75, inertia=0.1, body=0.34),
-        Material("trousers", srgb("2b2d33"), grain=(0.10, 0.05, 0), absorptivity=0.8, inertia=0.1, body=0.44),
+        Material("jacket", srgb("3b4a63"), grain=(0.06, 0.03, 0), absorptivity=0.75, inertia=0.1, body=0.34),
+        Material("trousers", srgb("2b2d33"), grain=(0.06, 0.03, 0), absorptivity=0.8, inertia=0.1, body=0.44),
         Material("shoe", srgb("1d1a18"), grain=(0.05, 0.05, 0), absorptivity=0.9, inertia=0.2, body=0.16),
         Material("bag", srgb("4a3326"), grain=(0.10, 0.05, 0), absorptivity=0.8, inertia=0.2, body=0.08),
         Material("cardboard", srgb("a57f55"), "cardboard", (0.06, 0.06, 0.05), srgb("8c6a45"), absorptivity=0.5, inertia=0.3),

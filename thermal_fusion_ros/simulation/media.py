@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from thermal_fusion_ros.simulation import sky
 from thermal_fusion_ros.simulation.conditions import Condition
-from thermal_fusion_ros.simulation.lights import Light, switched
+from thermal_fusion_ros.simulation.lights import Light, switched, within_reach
 from thermal_fusion_ros.simulation.worlds import World
 
 F32 = NDArray[np.float32]
@@ -44,12 +44,12 @@ def density(point: F32, c: Condition, world: World, t: float) -> F32:
     if c.medium == "fog":
         height = 1.0 if world.indoor else np.exp(-np.maximum(point[:, 2], 0) / 18)
         return (np.clip(1 + 0.6 * c.patchiness * noise, 0.2, 2) * height).astype(np.float32)
-    base = 0.28 + 0.20 * np.exp(-np.maximum(point[:, 2], 0) / 3.5)
+    base = 0.04 + 0.13 * np.exp(-np.maximum(point[:, 2], 0) / 3.5)
     for x, y, z, strength in world.smoke_sources:
         rise = np.maximum(point[:, 2] - z, 0)
-        spread = 1.6 + 0.45 * rise
+        spread = 1.3 + 0.5 * rise
         away = (point[:, 0] - x - 0.25 * rise) ** 2 + (point[:, 1] - y - 0.35 * rise) ** 2
-        base = base + strength * 1.3 * np.exp(-away / (2 * spread**2)) * np.exp(-rise / 7)
+        base = base + strength * 1.5 * np.exp(-away / (2 * spread**2)) * np.exp(-rise / 7)
     billow = np.clip(1 + c.patchiness * 0.75 * noise, 0.08, 2.6)
     return (base * billow).astype(np.float32)
 
@@ -122,11 +122,12 @@ def _light(point: F32, direction: F32, c: Condition, world: World, lights: Seque
         out = np.broadcast_to(around, (len(point), 3)).copy()
     else:
         around = sky.mean_radiance(c) * 0.85
+        around = 0.4 * around + 0.6 * around.mean()
         sun = np.array(c.sun, np.float32) * (0.7 if c.medium == "smoke" else 1.6)
         row = around + phase[:, None] * sun
         out = np.broadcast_to(row[None], (_SLICES - 1, *row.shape)).reshape(-1, 3).copy()
-    for light in lights:
-        near, _, share = light.arriving(point)
+    for light, some in zip(lights, within_reach(lights, point), strict=True):
+        near, _, share = light.arriving(point, some)
         # Close to a lamp 1/d² would blow a single cell up: soften it over the size of a cell.
-        out[near] += np.minimum(share, 0.6)[:, None] * light.color * np.float32(1.6 / (4 * np.pi))
+        out[near] += np.minimum(share, 0.6)[:, None] * light.color * np.float32(1.0 / (4 * np.pi))
     return out.astype(np.float32)

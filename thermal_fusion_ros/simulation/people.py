@@ -13,7 +13,7 @@ from thermal_fusion_ros.simulation.materials import Palette, srgb
 TORSO, HEAD, UPPER_L, UPPER_R, FORE_L, FORE_R, THIGH_L, THIGH_R, SHANK_L, SHANK_R, FOOT_L, FOOT_R = range(12)
 HIP = 0.515  # joints as shares of the height (Drillis and Contini's segment lengths, rounded)
 THIGH, SHANK, FOOT = 0.245, 0.235, 0.035
-SHOULDER, UPPER_ARM, FOREARM = 0.805, 0.175, 0.155
+SHOULDER, UPPER_ARM, FOREARM = 0.788, 0.170, 0.150
 
 JACKETS = {
     "blue": "2f4c7d", "red": "9c2b26", "black": "1c1d21", "gray": "6a6d72", "green": "3d5a3c", "yellow": "c79a2b",
@@ -26,7 +26,7 @@ HAIRS = ("1b1512", "2c2019", "4b3524", "80623c", "8a8580", "5a2f1d")
 
 def body(palette: Palette, rng: np.random.Generator, height: float, vest: bool = False) -> tuple[m.Mesh, dict[str, str]]:
     """A dressed body in its rest frames (each bone's origin at its joint, limbs pointing down)."""
-    name = str(rng.choice(list(JACKETS)))
+    name = str(rng.choice(list(JACKETS), p=[0.15, 0.09, 0.19, 0.14, 0.1, 0.05, 0.09, 0.1, 0.03, 0.06]))
     if vest:
         name = str(rng.choice(["orange", "yellow"]))
     jacket = palette("jacket", color=srgb(JACKETS[name]), body=round(float(rng.uniform(0.26, 0.42)), 2))
@@ -36,7 +36,7 @@ def body(palette: Palette, rng: np.random.Generator, height: float, vest: bool =
     shoe = palette("shoe")
     h = height
     b = float(rng.uniform(0.94, 1.12))  # build
-    coat = float(rng.choice([0.0, 0.0, 0.09]))  # a longer coat hangs below the hips
+    coat = float(rng.choice([0.0, 0.0, 0.07]))  # a longer coat hangs below the hips
     parts = []
 
     def ring(z: float, depth: float, width: float, forward: float = 0.0) -> np.ndarray:
@@ -46,9 +46,10 @@ def body(palette: Palette, rng: np.random.Generator, height: float, vest: bool =
         )
 
     top = [
-        (0.505 - coat, 0.066 + 0.12 * coat, 0.090 + 0.15 * coat), (0.53, 0.070, 0.096), (0.57, 0.064, 0.087),
-        (0.61, 0.061, 0.083), (0.67, 0.066, 0.091), (0.73, 0.070, 0.103), (0.775, 0.066, 0.110), (0.800, 0.056, 0.104),
-        (0.820, 0.042, 0.078), (0.835, 0.034, 0.045), (0.850, 0.031, 0.033), (0.851, 0.0, 0.0),
+        (0.485 - coat, 0.074 + 0.35 * coat, 0.101 + 0.15 * coat), (0.52, 0.073, 0.101), (0.57, 0.066, 0.090),
+        (0.61, 0.062, 0.085), (0.67, 0.066, 0.092), (0.73, 0.070, 0.105), (0.765, 0.068, 0.117), (0.788, 0.062, 0.124),
+        (0.806, 0.054, 0.117), (0.820, 0.046, 0.090), (0.833, 0.038, 0.060), (0.846, 0.033, 0.038), (0.856, 0.031, 0.033),
+        (0.857, 0.0, 0.0),
     ]  # fmt: skip
     chest = m.loft([ring(*r) for r in top], jacket, closed=True).smoothed(80)
     parts.append(
@@ -83,7 +84,7 @@ def body(palette: Palette, rng: np.random.Generator, height: float, vest: bool =
     short_sleeves = bool(rng.random() < 0.2)
     for side, upper, fore in ((1, UPPER_L, FORE_L), (-1, UPPER_R, FORE_R)):
         arm = m.tube([[0, 0, 0.005 * h], [0, 0, -UPPER_ARM * 0.5 * h], [0, 0, -UPPER_ARM * h]],
-                     np.array([0.035, 0.031, 0.027]) * h * b, jacket, 12)  # fmt: skip
+                     np.array([0.031, 0.030, 0.026]) * h * b, jacket, 12)  # fmt: skip
         meshes.append(arm.heated(-0.6).on_bone(upper))
         sleeve = skin if short_sleeves else jacket
         lower = [
@@ -95,7 +96,7 @@ def body(palette: Palette, rng: np.random.Generator, height: float, vest: bool =
     for thigh, shank, foot in ((THIGH_L, SHANK_L, FOOT_L), (THIGH_R, SHANK_R, FOOT_R)):
         meshes.append(
             m.tube([[0, 0, 0.01 * h], [0, 0, -0.10 * h], [0, 0, -THIGH * h]],
-                   np.array([0.054, 0.050, 0.038]) * h * b, trousers, 14).on_bone(thigh)  # fmt: skip
+                   np.array([0.046, 0.048, 0.038]) * h * b, trousers, 14).on_bone(thigh)  # fmt: skip
         )
         meshes.append(
             m.tube([[0, 0, 0], [-0.006 * h, 0, -0.07 * h], [0, 0, -0.16 * h], [0, 0, -SHANK * h]],
@@ -121,11 +122,11 @@ def skeleton(h: float, lean: float, hip: tuple[float, float], knee: tuple[float,
 
     under(TORSO, HEAD, (0.004 * h, 0, (0.878 - HIP) * h), -0.8 * lean)
     for i, side in enumerate((1, -1)):
-        under(TORSO, UPPER_L + i, (0, side * 0.118 * h, (SHOULDER - HIP) * h), -lean - shoulder[i])
+        under(TORSO, UPPER_L + i, (0, side * 0.112 * h, (SHOULDER - HIP) * h), -lean - shoulder[i])
         out[UPPER_L + i, :3, :3] = m.rotation_x(side * 0.10) @ out[UPPER_L + i, :3, :3]
         under(UPPER_L + i, FORE_L + i, (0, 0, -UPPER_ARM * h), -elbow[i])
         out[THIGH_L + i, :3, :3] = m.rotation_y(-hip[i])
-        out[THIGH_L + i, :3, 3] = (0, side * 0.050 * h, 0)
+        out[THIGH_L + i, :3, 3] = (0, side * 0.047 * h, 0)
         under(THIGH_L + i, SHANK_L + i, (0, 0, -THIGH * h), knee[i])
         under(SHANK_L + i, FOOT_L + i, (0, 0, -SHANK * h), ankle[i] - (knee[i] - hip[i]) * 0.6)
     return out

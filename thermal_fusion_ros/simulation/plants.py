@@ -15,7 +15,7 @@ def _unit(v: np.ndarray) -> np.ndarray:
 def broadleaf(palette: Palette, rng: np.random.Generator, height: float, leaves: int = 1500) -> m.Mesh:
     """A deciduous tree at the origin."""
     bark = palette("birch") if rng.random() < 0.2 else palette("bark")
-    hue = str(rng.choice(["5f8233", "557a30", "6e8a3a", "4d6f2e", "7d8a35"]))
+    hue = str(rng.choice(["66803f", "5f783c", "748745", "586f3a", "808744"]))
     leaf = palette("leaf", color=srgb(hue))
     trunk_r = 0.017 * height + 0.05
     fork = height * float(rng.uniform(0.28, 0.42))
@@ -45,14 +45,14 @@ def broadleaf(palette: Palette, rng: np.random.Generator, height: float, leaves:
     at = centres[which] + direction * (radius[which] * rng.uniform(0.35, 1.0, leaves) ** 0.5)[:, None] * [1, 1, 0.75]
     middle = centres.mean(0)
     normal = _unit(0.65 * _unit(at - middle) + 0.45 * direction + [0, 0, 0.25])
-    size = height * 0.030 * rng.uniform(0.7, 1.5, leaves) * (1500 / leaves) ** 0.42
+    size = height * 0.026 * rng.uniform(0.7, 1.4, leaves) * (1500 / leaves) ** 0.5
     parts.append(m.shards(at, normal, size, leaf, rng, facing=_unit(direction + rng.normal(0, 0.6, (leaves, 3)))))
     return m.merge(parts)
 
 
 def conifer(palette: Palette, rng: np.random.Generator, height: float, leaves: int = 1400) -> m.Mesh:
     """A spruce at the origin: whorls of drooping branches covered in needles."""
-    bark, needle = palette("bark"), palette("needle", color=srgb(str(rng.choice(["3c5a32", "34513a", "46602f"]))))
+    bark, needle = palette("bark"), palette("needle", color=srgb(str(rng.choice(["46583c", "3d5040", "4e5c3a"]))))
     r = 0.012 * height + 0.06
     parts = [m.tube([[0, 0, -0.15], [0, 0, 0.5 * height], [0, 0, height]], [r * 1.2, 0.6 * r, 0.03], bark, 8, caps=False)]
     low = float(rng.uniform(0.12, 0.3))
@@ -65,9 +65,9 @@ def conifer(palette: Palette, rng: np.random.Generator, height: float, leaves: i
     droop = 0.32 * spread * out**2
     at = np.stack([np.cos(a) * spread * out, np.sin(a) * spread * out, z - droop + rng.normal(0, 0.012, leaves) * height], -1)
     normal = _unit(np.stack([np.cos(a), np.sin(a), np.full(leaves, 0.7)], -1))
-    size = height * 0.040 * rng.uniform(0.6, 1.4, leaves) * (1400 / leaves) ** 0.45
+    size = height * 0.030 * rng.uniform(0.6, 1.4, leaves) * (1400 / leaves) ** 0.5
     facing = _unit(np.stack([np.cos(a) * 0.5, np.sin(a) * 0.5, np.ones(leaves)], -1) + rng.normal(0, 0.45, (leaves, 3)))
-    parts.append(m.shards(at, normal, size, needle, rng, facing=facing, stretch=1.4))
+    parts.append(m.shards(at, normal, size, needle, rng, facing=facing, stretch=2.6))
     return m.merge(parts)
 
 

@@ -67,25 +67,46 @@ class View:
 
     def rays(self, pixels: NDArray[np.intp] | None = None, dx: float = 0.0, dy: float = 0.0) -> F32:
         """N×6 world rays of all pixels or of some."""
-        d = self.camera.rays(dx, dy).reshape(-1, 3)
+        d = self.camera.rays(dx, dy).reshape(-1, 1, 3)
         if pixels is not None:
             d = np.take(d, pixels, axis=0)
         out = np.empty((len(d), 6), np.float32)
         out[:, :3] = self.eye
-        np.matmul(d, self.pose[:3, :3].T, out=out[:, 3:])
+        if len(d):
+            out[:, 3:] = cv2.transform(d, self.pose[:3, :3])[:, 0]
         return out
+
+    def _actor_pixels(self) -> NDArray[np.intp]:
+        """Pixels that may show an actor: inside the picture of an actor's bounding box."""
+        c = self.camera
+        inside = np.zeros((c.height, c.width), bool)
+        inverse = np.linalg.inv(self.pose.astype(np.float64))
+        for low, high in self.moment.boxes if self.moment.caster is not None else ():
+            corners = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
+            seen = corners @ inverse[:3, :3].T + inverse[:3, 3]
+            if (seen[:, 2] <= 0.05).all():
+                continue
+            if (seen[:, 2] <= 0.3).any() or np.abs(seen[:, :2] / seen[:, 2:]).max() > 1.5:  # too near, or past the lens model
+                if (np.abs(seen[:, 0]) - np.maximum(seen[:, 2], 0) * 3 < 1).any():
+                    inside[:] = True
+                continue
+            uv = c.project(seen)
+            x0, y0 = np.floor(uv.min(0) - 0.02 * c.width).astype(int)
+            x1, y1 = np.ceil(uv.max(0) + 0.02 * c.width).astype(int)
+            inside[max(y0, 0) : max(y1 + 1, 0), max(x0, 0) : max(x1 + 1, 0)] = True
+        return np.flatnonzero(inside.reshape(-1))
 
     @cached_property
     def primary(self) -> tuple[F32, Hits, Surface]:
         """Rays, hits and surfaces of the pixel middles."""
         rays = self.rays()
-        hits = self.moment.cast(rays)
+        hits = self.moment.cast(rays, self._actor_pixels())
         return rays, hits, surface(self.moment, rays, hits)
 
     @cached_property
     def lights(self) -> list[Light]:
         """Lamps that matter here."""
-        return gather(self.moment, self.renderer.condition, self.renderer.headlamp(self.pose), self.eye)
+        return gather(self.moment, self.renderer.condition, self.renderer.headlamp(self.pose), self.pose, self.renderer.most_lamps)
 
     @cached_property
     def medium(self) -> media.ViewMedium | None:
@@ -155,19 +176,36 @@ class View:
         rays, hits, s = self.primary
         open_map = self._openness()
         radiance, through = self._shade(rays, hits, s, np.arange(count), open_map, 0.0, 0.0)
-        if smooth:
-            edge = np.flatnonzero(self._edges().reshape(-1))
-            if len(edge):
-                limit = self.renderer.radiance_limit
-                total = np.minimum(radiance[edge], limit)
-                for dx, dy in _SUBPIXELS[: self.renderer.extra_rays]:
-                    more = self.rays(edge, dx, dy)
-                    met = self.moment.cast(more)
-                    extra, _ = self._shade(more, met, surface(self.moment, more, met), edge, open_map, dx, dy)
-                    total += np.minimum(extra, limit)
-                radiance[edge] = total / (1 + self.renderer.extra_rays)
         shape = (c.height, c.width)
+        if smooth and self.renderer.extra_rays:
+            self._supersample(radiance, open_map)
+        elif smooth:
+            # Real time: no rays to spare, so edges are blurred over their neighbours instead.
+            picture = np.minimum(radiance, self.renderer.radiance_limit * 2).reshape(*shape, 3)
+            soft = cv2.GaussianBlur(picture, (3, 3), 0.6)
+            at = np.flatnonzero(self._edges().reshape(-1))
+            radiance[at] = soft.reshape(-1, 3)[at]
         return VisiblePicture(radiance.reshape(*shape, 3), through.reshape(shape), self.geometry)
+
+    def _supersample(self, radiance: F32, open_map: F32) -> None:
+        """Average more rays into pixels along edges: all of them for outlines, one among leaves."""
+        kind = self._edges().reshape(-1)
+        limit = self.renderer.radiance_limit
+        leafy = np.flatnonzero(kind == 1)
+        sharp = np.flatnonzero(kind == 2)
+        weight = np.ones(len(radiance), np.float32)
+        edge = np.concatenate([sharp, leafy])
+        radiance[edge] = np.minimum(radiance[edge], limit)
+        for number, (dx, dy) in enumerate(_SUBPIXELS[: self.renderer.extra_rays]):
+            at = edge if number == 0 else sharp
+            if not len(at):
+                continue
+            more = self.rays(at, dx, dy)
+            met = self.moment.cast(more)
+            extra, _ = self._shade(more, met, surface(self.moment, more, met), at, open_map, dx, dy)
+            radiance[at] += np.minimum(extra, limit)
+            weight[at] += 1
+        radiance[edge] /= weight[edge, None]
 
     def _openness(self) -> F32:
         """H·W ambient openness, computed on a quarter grid."""
@@ -195,10 +233,10 @@ class View:
             out[missed] = sky.radiance(rays[missed, 3:], c, self.t) if not r.world.indoor else 0.002
         if len(s.index):
             sunlit = np.zeros(len(s.index), np.float32)
-            if max(c.sun) > 0.02 or (c.time == "night" and c.lamps < 0.5):
+            if not r.world.indoor and (c.time != "night" or not r.world.lamps):
                 sunlit = shading.sunlight(self.moment, s, c, r.stage.materials)
-            elif c.time == "night":
-                sunlit[:] = 0.8  # moonlight: too weak to be worth its shadows
+            elif not r.world.indoor:
+                sunlit[:] = 0.8  # moonlight among street lamps: too weak to be worth its shadows
             lit = shading.shade(self.moment, s, r.stage.materials, c, self.lights, self.camera.pixel_angle, open_map[pixel[s.index]], sunlit)
             out[s.index] = lit
         if self.medium is None:
@@ -209,7 +247,7 @@ class View:
         return out * through[:, None] + glow, through
 
     def _edges(self) -> NDArray[np.uint8]:
-        """Pixels whose neighbours show another surface."""
+        """2 where neighbours show another surface, 1 where both are leaves, else 0."""
         c = self.camera
         _, hits, s = self.primary
         shape = (c.height, c.width)
@@ -230,7 +268,10 @@ class View:
             broken = differs | (jump & bend) | (jump & (np.abs(inverse[a] - inverse[b]) > 0.08 * np.maximum(inverse[a], inverse[b]))) | bend
             edge[a] |= broken
             edge[b] |= broken
-        return edge
+        thin = np.zeros(shape[0] * shape[1], np.float32)
+        thin[s.index] = self.moment.stage.materials.translucency[s.material]
+        crowd = cv2.erode((thin.reshape(shape) > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
+        return edge * (2 - crowd)
 
     def thermal(self) -> ThermalPicture:
         """Render 8–14 µm."""
@@ -284,9 +325,10 @@ class Renderer:
     def __init__(self, world: World, condition: Condition, quality: str = "fine", headlamp: str = "auto", stage: Stage | None = None):
         self.world, self.condition = world, condition
         self.stage = stage or Stage(world)
-        self.extra_rays = 3 if quality == "fine" else 2
-        self.openness_rays = 6 if quality == "fine" else 4
-        dark = condition.time == "night" and not world.lamps
+        self.extra_rays = 3 if quality == "fine" else 0
+        self.openness_rays = 6 if quality == "fine" else 3
+        self.most_lamps = 24 if quality == "fine" else 10
+        dark = condition.time == "night" and (world.indoor or not world.lamps)
         self._headlamp = headlamp == "on" or (headlamp == "auto" and dark)
 
     def headlamp(self, pose: NDArray[np.floating]) -> tuple[Lamp, ...]:
@@ -296,8 +338,8 @@ class Renderer:
         right, down, ahead, eye = pose[:3, 0], pose[:3, 1], pose[:3, 2], pose[:3, 3]
         at = eye - 0.12 * right + 0.25 * down + 0.05 * ahead
         axis = ahead + 0.03 * down
-        color = (9.0, 8.8, 8.4)
-        return (Lamp(tuple(map(float, at)), color, tuple(map(float, axis)), 0.80, 26.0, "always"),)  # type: ignore[arg-type]
+        color = (11.0, 10.7, 10.2)
+        return (Lamp(tuple(map(float, at)), color, tuple(map(float, axis)), 0.62, 28.0, "always"),)  # type: ignore[arg-type]
 
     def view(self, camera: Camera, world_from_camera: NDArray[np.floating], t: float, moment: Moment | None = None) -> View:
         """A camera in this world at time `t`."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from thermal_fusion_ros.simulation import sky, textures
 from thermal_fusion_ros.simulation.conditions import Condition
-from thermal_fusion_ros.simulation.lights import Light, switch_table, switched
+from thermal_fusion_ros.simulation.lights import Light, switch_table, switched, within_reach
 from thermal_fusion_ros.simulation.materials import PATTERNS, MaterialTable
 from thermal_fusion_ros.simulation.tracing import Moment, Surface
 
@@ -41,7 +41,7 @@ def sunlight(moment: Moment, s: Surface, c: Condition, table: MaterialTable, sun
     return out
 
 
-def albedo(s: Surface, table: MaterialTable, pixel_angle: float, lamps_on: float) -> F32:
+def albedo(s: Surface, table: MaterialTable, pixel_angle: float) -> F32:
     """Diffuse colour N×3, with grain at three scales and patterns."""
     material = s.material
     color = table.color[material]
@@ -66,9 +66,17 @@ def albedo(s: Surface, table: MaterialTable, pixel_angle: float, lamps_on: float
             mix[at] = share
             change[at] += tone
             if kind == _WINDOW:  # an unlit room behind glass is dark by day, whatever its wallpaper
-                color[at] *= 0.06 + 0.3 * lamps_on
+                color[at] *= (0.05 + 0.16 * _room(s, at, u, v, footprint))[:, None]
     out = color + (second - color) * mix[:, None]
     return np.clip(out * np.maximum(1 + change, 0.15)[:, None], 0.004, 0.92)
+
+
+def _room(s: Surface, at: NDArray[np.intp], u: F32, v: F32, footprint: F32) -> F32:
+    """What is seen through the window panes `at`."""
+    d, n = s.direction[at], s.true_normal[at]
+    along = np.where(np.abs(n[:, 1]) >= np.abs(n[:, 0]), d[:, 0], d[:, 1])
+    inward = np.maximum(-np.einsum("ij,ij->i", d, n), 0.05)
+    return textures.room(u[at], v[at], along, d[:, 2], inward, footprint[at])
 
 
 def shade(
@@ -79,7 +87,7 @@ def shade(
     indoor = moment.stage.world.indoor
     on = switched(c)
     material = s.material
-    base = albedo(s, table, pixel_angle, c.lamps)
+    base = albedo(s, table, pixel_angle)
     thin = table.translucency[material]
     normal = s.normal
     up = 0.5 + 0.5 * normal[:, 2:3]
@@ -102,10 +110,11 @@ def shade(
     if len(emits):
         power = switch_table(c)[table.switch[material[emits]]]
         bright = glow[emits] * power[:, None]
-        windows = table.pattern[material[emits]] == _WINDOW
-        u, v = textures.plane_coordinates(s.local[emits], s.true_normal[emits])
-        _, tone = textures.pattern(_WINDOW, u, v, s.distance[emits] * np.float32(pixel_angle))
-        bright *= np.where(windows, np.clip(0.75 + tone, 0.15, 1.6), 1.0)[:, None]
+        panes = np.flatnonzero(table.pattern[material[emits]] == _WINDOW)
+        if len(panes):
+            at = emits[panes]
+            u, v = textures.plane_coordinates(s.local, s.true_normal)
+            bright[panes] *= _room(s, at, u, v, s.distance * np.float32(pixel_angle))[:, None]
         out[emits] += bright
     return _mirror(out, moment, s, table, c, sunlit, indoor)
 
@@ -144,8 +153,8 @@ def _lamps(moment: Moment, s: Surface, lights: Sequence[Light], thin: F32) -> F3
         return total
     best = np.zeros(len(s.index), np.float32)
     which = np.full(len(s.index), -1, np.int32)
-    for number, light in enumerate(lights):
-        near, to, fall = light.arriving(s.position)
+    for number, (light, some) in enumerate(zip(lights, within_reach(lights, s.position), strict=True)):
+        near, to, fall = light.arriving(s.position, some)
         if not len(near):
             continue
         facing = np.einsum("ij,ij->i", s.normal[near], to)

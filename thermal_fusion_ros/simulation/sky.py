@@ -25,6 +25,7 @@ def clouds(direction: F32, cover: float, t: float) -> F32:
 def mean_radiance(c: Condition) -> F32:
     """Average radiance of the upper half: what a surface facing up receives from it."""
     clear = 0.55 * np.array(c.sky_zenith, np.float32) + 0.45 * np.array(c.sky_horizon, np.float32)
+    clear = 0.55 * clear + 0.45 * clear.mean()  # cameras balance most of the blue of shade away
     return (clear * (1 + 0.15 * c.clouds) * c.ambient).astype(np.float32)
 
 
@@ -43,7 +44,7 @@ def radiance(direction: F32, c: Condition, t: float, detail: bool = True) -> F32
     near = np.maximum(cosine, 0)
     # Everything the sun draws on the sky fades behind fog.
     clear = 1.0 if c.medium == "clear" else 0.4
-    strength = 1.0 if c.time != "night" else 6.0
+    strength = 1.0 if c.time != "night" else 3.0
     out += (light * strength * clear) * (0.05 * near**8 + 0.10 * near**60 + 0.5 * near**900)[:, None]
     if not detail:
         return out.astype(np.float32)
@@ -71,7 +72,7 @@ def _stars(out: F32, direction: F32, clear: F32, up: F32) -> F32:
     i, j = np.floor(az), np.floor(el)
     seed = np.mod(np.sin(i * np.float32(12.9898) + j * np.float32(78.233)) * np.float32(4375.85), 1.0)
     at = np.hypot(az - i - 0.5, el - j - 0.5)
-    shine = np.where(seed > 0.982, np.clip(1 - at / 0.28, 0, 1) * (seed - 0.982) * 9, 0) * clear * np.clip(up * 4, 0, 1)
+    shine = np.where(seed > 0.988, np.clip(1 - at / 0.28, 0, 1) * (seed - 0.988) * 7, 0) * clear * np.clip(up * 4, 0, 1)
     return out + shine[:, None].astype(np.float32)
 
 

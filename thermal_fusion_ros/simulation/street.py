@@ -21,6 +21,7 @@ def build(seed: int) -> World:
     rng = np.random.default_rng([seed, 1])
     b = Builder(rng)
     p = b.palette
+    b.warm_lamps = bool(rng.random() < 0.5)
     style = str(rng.choice(["city", "house"], p=[0.6, 0.4]))
     lane = float(rng.uniform(3.0, 3.5))
     parking = float(rng.choice([2.1, 2.1, 0.0]))
@@ -125,6 +126,7 @@ def _furniture(
     spacing = float(rng.uniform(20, 26))
     offset = 0.0 if side > 0 else spacing / 2
     y = side * (half + 0.55)
+    lamp_color = (34.0, 27.0, 18.0) if b.warm_lamps else (30.0, 28.5, 25.0)
     for x in np.arange(-16 + offset, 120, spacing):
         if abs(x - side_street) < 5.5:
             continue
@@ -134,15 +136,15 @@ def _furniture(
                      [0.085, 0.075, 0.06, 0.05, 0.04], metal, 9))  # fmt: skip
         b.add(m.box([0.28, 0.62, 0.10], [x, y + reach, height + 0.01], p("black_metal")))
         b.add(m.box([0.20, 0.5, 0.03], [x, y + reach, height - 0.05], p("lamp")))
-        b.lamps.append(Lamp((x, y + reach, height - 0.1), (34.0, 25.0, 14.0), (0, 0, -1.0), 0.30, 24.0))
+        b.lamps.append(Lamp((x, y + reach, height - 0.1), lamp_color, (0, 0, -1.0), 0.30, 24.0))
     # trees in the pavement, hedges and gardens by houses
     if rng.random() < 0.75:
         step = float(rng.uniform(9, 14))
         for x in np.arange(-12 + rng.uniform(0, step), 105, step):
             if abs(x - crossing) < 3.5 or abs(x - side_street) < 6 or rng.random() < 0.2:
                 continue
-            near = x < 45
-            tree = plants.broadleaf(p, rng, float(rng.uniform(5.0, 7.5)), 1300 if near else 600)
+            leaves = 6000 if x < 32 else 2500 if x < 60 else 900
+            tree = plants.broadleaf(p, rng, float(rng.uniform(5.0, 7.5)), leaves)
             b.add(tree.moved([x, side * (half + 0.9), KERB]))
     if garden:
         for x in np.arange(-20, 100, 1.0):
@@ -152,7 +154,7 @@ def _furniture(
         for _ in range(6):
             x = float(rng.uniform(0, 90))
             if abs(x - side_street) > 7:
-                tree = plants.broadleaf(p, rng, float(rng.uniform(4, 7)), 900)
+                tree = plants.broadleaf(p, rng, float(rng.uniform(4, 7)), 2500)
                 b.add(tree.moved([x, side * (half + walk + garden * 0.55), KERB]))
     # traffic light on the right-hand side of each direction
     x = crossing - 2.3 if side < 0 else crossing + 2.3

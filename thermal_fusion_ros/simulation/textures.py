@@ -28,8 +28,8 @@ def noise_tile(octave: int) -> F32:
     fy = np.fft.fftfreq(_SIZE)[:, None] * _SIZE
     fx = np.fft.rfftfreq(_SIZE)[None] * _SIZE
     f = np.hypot(fx, fy)
-    low = 6.0
-    gain = np.where(f > 0, 1.0 / np.maximum(f, low), 0.0) * (1 - np.exp(-((f / low) ** 2)))
+    low = (40.0, 9.0, 6.0)[octave]
+    gain = np.where(f > 0, 1.0 / np.maximum(f, low), 0.0) * (1 - np.exp(-((f / (0.5 * low)) ** 2)))
     gain *= np.exp(-((f / (0.42 * _SIZE)) ** 4))
     tile = np.fft.irfft2(spectrum * gain, (_SIZE, _SIZE))
     return ((tile - tile.mean()) / tile.std()).astype(np.float32)
@@ -96,6 +96,35 @@ def _courses(u: F32, v: F32, f: F32, length: float, height: float, joint: float,
     return mortar, (_cell(np.floor(uu / length), row) - 0.5) * near
 
 
+def room(u: F32, v: F32, along: F32, up: F32, inward: F32, footprint: F32) -> F32:
+    """Brightness N of what is seen through windows: boxes of rooms behind the facade, curtains before some.
+
+    `u`, `v` are facade coordinates, (`along`, `up`, `inward`) the view ray in the same axes ("interior mapping",
+    van Dongen 2008): the pixel's ray is cut with the room's walls, floor and ceiling.
+    """
+    wide, high, deep = np.float32(3.1), np.float32(2.9), np.float32(3.6)
+    column, storey = np.floor(u / wide), np.floor(v / high)
+    life = _cell(column, storey)
+    pu, pv = u - column * wide, v - storey * high
+    tiny = np.float32(1e-4)
+
+    def reach(p: F32, d: F32, size: np.float32) -> F32:
+        return np.where(d > 0, size - p, p) / np.maximum(np.abs(d), tiny)
+
+    side, level, back = reach(pu, along, wide), reach(pv, up, high), deep / np.maximum(inward, tiny)
+    t = np.minimum(np.minimum(side, level), back)
+    x, y, z = pu + along * t, pv + up * t, inward * t
+    lamp = np.exp(-(((x - wide / 2) ** 2 + (y - high) ** 2 + (z - deep / 2) ** 2) / 6.0))
+    tone = np.where(level <= t, np.where(up > 0, 1.15, 0.40), np.where(side <= t, 0.72, 0.9)).astype(np.float32)
+    shelf = (back <= t) & (y < 1.0 + life) & (_cell(np.floor(x / 0.55) + 7 * column, np.floor(y / 0.5) + storey) > 0.45)
+    tone = np.where(shelf, tone * 0.45, tone)
+    fade = np.clip(1.3 - footprint / 0.12, 0, 1)
+    inside = (0.45 + 0.9 * lamp) * (0.75 + (tone - 0.75) * fade)
+    folds = 0.62 + 0.16 * np.sin(u * 34 + life * 9) * np.clip(1.2 - footprint / 0.1, 0, 1)
+    drawn = np.abs(_cell(column + 3, storey + 5) - 0.5) > 0.36
+    return (np.where(drawn, folds, inside) * (0.55 + 0.75 * life)).astype(np.float32)
+
+
 def pattern(kind: int, u: F32, v: F32, footprint: F32) -> tuple[F32, F32]:
     """(share of the second colour 0..1, relative brightness change) of N points of one pattern."""
     name, f = PATTERNS[kind], footprint
@@ -128,11 +157,6 @@ def pattern(kind: int, u: F32, v: F32, footprint: F32) -> tuple[F32, F32]:
     if name == "cardboard":
         tape = _line(u, 0.62, 0.05, f) * 0.4
         return tape, zero
-    if name == "window":
-        # Curtains and dim interiors: broad vertical bands, darker below.
-        cell = _cell(np.floor(u / 1.9), np.floor(v / 2.9))
-        folds = 0.12 * np.sin(u * 41 + cell * 9) * np.clip(1.2 - f / 0.1, 0, 1)
-        return zero, (folds + 0.7 * (cell - 0.5)).astype(np.float32)
     if name == "carpet":
         return zero, 0.3 * grain(u, v, f, 0)
     return zero, zero

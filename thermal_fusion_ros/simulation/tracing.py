@@ -126,24 +126,28 @@ class Moment:
                 ids.append(np.arange(c, d, dtype=np.int32))
                 offset += b - a
             self.face_ids = np.concatenate(ids) + np.int32(stage.static_count)
+            self.boxes = [(part.min(0), part.max(0)) for part in v]
             self.caster = _caster(np.concatenate(v), np.concatenate(f))
 
-    def cast(self, rays: F32) -> Hits:
-        """Nearest hit of N×6 rays (origin, unit direction)."""
+    def cast(self, rays: F32, maybe: NDArray[np.intp] | None = None) -> Hits:
+        """Nearest hit of N×6 rays (origin, unit direction); only the rays `maybe` can meet an actor (default all)."""
         tensor = _open3d().core.Tensor.from_numpy(rays)
         out = self.stage.caster.cast_rays(tensor)
         distance = out["t_hit"].numpy()
         face = out["primitive_ids"].numpy().astype(np.int32)
         uv, normal = out["primitive_uvs"].numpy(), out["primitive_normals"].numpy()
         face[~np.isfinite(distance)] = MISS
-        if self.caster is not None:
-            moving = self.caster.cast_rays(tensor)
-            nearer = np.flatnonzero(moving["t_hit"].numpy() < distance)
-            if len(nearer):
-                distance[nearer] = moving["t_hit"].numpy()[nearer]
-                face[nearer] = self.face_ids[moving["primitive_ids"].numpy()[nearer]]
-                uv[nearer] = moving["primitive_uvs"].numpy()[nearer]
-                normal[nearer] = moving["primitive_normals"].numpy()[nearer]
+        if self.caster is not None and (maybe is None or len(maybe)):
+            some = slice(None) if maybe is None else maybe
+            moving = self.caster.cast_rays(tensor if maybe is None else _open3d().core.Tensor.from_numpy(rays[maybe]))
+            met = moving["t_hit"].numpy()
+            ahead = np.flatnonzero(met < distance[some])
+            if len(ahead):
+                at = ahead if maybe is None else maybe[ahead]
+                distance[at] = met[ahead]
+                face[at] = self.face_ids[moving["primitive_ids"].numpy()[ahead]]
+                uv[at] = moving["primitive_uvs"].numpy()[ahead]
+                normal[at] = moving["primitive_normals"].numpy()[ahead]
         return Hits(distance, face, uv, normal)
 
     def blocked(self, rays: F32, far: F32 | float) -> NDArray[np.bool_]:

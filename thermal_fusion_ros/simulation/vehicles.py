@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -57,6 +57,14 @@ CAB = Shape("truck", 2.3, 2.3, [(-1.15, 1.5), (0.9, 1.5), (1.1, 1.3), (1.15, 1.0
 CARS = (HATCH, SEDAN, SUV, VAN)
 
 
+def taper(shape: Shape, x: np.ndarray | float) -> np.ndarray:
+    """Width at x as a share of the whole: the plan view is rounded at both ends."""
+    half = shape.length / 2
+    end = np.clip((np.abs(x) - 0.62 * half) / (0.38 * half), 0, 1)
+    round_off = 0.85 if shape.label == "car" else 0.94
+    return (1 - (1 - round_off) * end**2.6) * np.where(end > 0.985, 0.96, 1.0)
+
+
 def shell(shape: Shape, palette: Palette, paint: int) -> m.Mesh:
     """The body without its wheels: a loft over cross-sections, panels told apart by where they lie."""
     half, width = shape.length / 2, shape.width / 2
@@ -69,9 +77,8 @@ def shell(shape: Shape, palette: Palette, paint: int) -> m.Mesh:
     x = x[keep]
     top = np.interp(x, *np.array(shape.roof).T)
     belt = np.minimum(np.interp(x, *np.array(shape.belt).T), top - 0.03)
+    w = width * taper(shape, x)
     end = np.clip((np.abs(x) - 0.62 * half) / (0.38 * half), 0, 1)
-    round_off = 0.85 if shape.label == "car" else 0.94
-    w = width * (1 - (1 - round_off) * end**2.6) * np.where(end > 0.985, 0.96, 1.0)
     bottom = shape.clearance + (0.10 * end**3 if shape.label == "car" else 0.0)
     cabin = np.clip((top - belt) / 0.45, 0, 1)
     glass_w = w * (0.965 - (1 - shape.tumble) * 0.3 * cabin)
@@ -100,8 +107,6 @@ def shell(shape: Shape, palette: Palette, paint: int) -> m.Mesh:
     screens = ((middle > roof_front) & (middle < front_foot)) | ((middle > rear_foot) & (middle < roof_rear))
     material[np.ix_(screens, column >= 8)] = glass
     material[np.ix_(screens, column == 7)] = paint
-    from dataclasses import replace
-
     body = replace(body, material=np.repeat(material.reshape(-1), 2).astype(np.int32))
     ends = []
     for i, foot in ((0, rear_foot), (-1, front_foot)):
@@ -150,18 +155,19 @@ def fittings(shape: Shape, palette: Palette, lit: bool) -> m.Mesh:
         parts.append(m.ellipsoid([mirror_x, side * (width + 0.08), belt_at + 0.07], [0.07, 0.10, 0.065], trim, 10, 6))
         for axle in shape.axles:
             if abs(axle) < half:
-                arch = m.cylinder([axle, side * width * 0.6, shape.wheel], [axle, side * (width + 0.003), shape.wheel],
-                                  shape.wheel * 1.17, trim, 24)  # fmt: skip
+                y = width * float(taper(shape, axle)) + 0.004
+                arch = m.cylinder([axle, side * width * 0.6, shape.wheel], [axle, side * y, shape.wheel], shape.wheel * 1.15, trim, 24)
                 parts.append(arch)
         for seam in shape.pillars[-2:]:
             belt_at = float(np.interp(seam, *np.array(shape.belt).T))
             parts.append(m.span([seam - 0.006, side * width * 0.9, shape.clearance + 0.12], [seam + 0.006, side * (width + 0.002), belt_at - 0.06], dark))
             parts.append(m.box([0.16, 0.03, 0.025], [seam - 0.17, side * (width + 0.004), belt_at - 0.12], dark))
-    parts.append(m.box([0.06, width * 0.85, 0.14], [half - 0.005, 0, nose - 0.10], trim))
-    parts.append(m.box([0.05, width * 1.5, 0.12], [half - 0.01, 0, shape.clearance + 0.16], trim))
-    parts.append(m.box([0.02, 0.48, 0.105], [half + 0.03, 0, shape.clearance + 0.22], plate))
+    nose_x, low = half - 0.10, shape.clearance + 0.15
+    parts.append(m.ellipsoid([nose_x, 0, nose - 0.14], [0.13, width * 0.45, 0.075], trim, 20, 8))
+    parts.append(m.ellipsoid([nose_x, 0, low], [0.125, width * 0.70, 0.085], trim, 24, 8))
+    parts.append(m.ellipsoid([-nose_x, 0, low], [0.125, width * 0.74, 0.095], trim, 24, 8))
+    parts.append(m.box([0.02, 0.48, 0.105], [half + 0.035, 0, low + 0.07], plate))
     parts.append(m.box([0.02, 0.48, 0.105], [-half - 0.012, 0, rear_belt - 0.28], plate))
-    parts.append(m.box([0.05, width * 1.6, 0.13], [-half + 0.005, 0, shape.clearance + 0.15], trim))
     return m.merge(parts)
 
 
@@ -202,18 +208,18 @@ def headlights(shape: Shape, lit: bool, dazzling: bool = False) -> tuple[Lamp, .
 def rolling(shape: Shape, axles: Sequence[float], where: Callable[[float], tuple[float, float, float]],
             gone: Callable[[float], float]) -> Pose:  # fmt: skip
     """Bones of a vehicle that follows `where`: body, then left and right wheel of each axle."""
-    y = shape.width / 2 - 0.12
+    y = [shape.width / 2 * float(taper(shape, axle)) - 0.11 for axle in axles]
 
     def pose(t: float) -> np.ndarray:
         px, py, yaw = where(t)
         root = place(px, py, 0.0, yaw)
         out = [root]
         spin = m.rotation_y(gone(t) / shape.wheel)
-        for axle in axles:
+        for axle, reach in zip(axles, y, strict=True):
             for side in (1, -1):
                 local = np.eye(4, dtype=np.float32)
                 local[:3, :3] = spin
-                local[:3, 3] = (axle, side * y, shape.wheel)
+                local[:3, 3] = (axle, side * reach, shape.wheel)
                 out.append(root @ local)
         return np.stack(out).astype(np.float32)
 

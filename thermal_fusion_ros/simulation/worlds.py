@@ -44,6 +44,7 @@ class Builder:
     actors: list[Actor] = field(default_factory=list)
     labelled: list[Labelled] = field(default_factory=list)
     lamps: list[Lamp] = field(default_factory=list)
+    warm_lamps: bool = True
 
     def add(self, *meshes: m.Mesh) -> None:
         """Unlabelled scenery."""
@@ -96,9 +97,9 @@ def names() -> tuple[str, ...]:
 
 
 def _makers() -> dict[str, Callable[[int], World]]:
-    from thermal_fusion_ros.simulation import street
+    from thermal_fusion_ros.simulation import indoor, street, trail
 
-    return {"street": street.build}
+    return {"street": street.build, "trail": trail.build, "corridor": indoor.corridor, "warehouse": indoor.warehouse}
 
 
 def build(name: str, seed: int) -> World:

@@ -1,0 +1,409 @@
+"""Training data from the simulator: samples by number, worker processes, a cache on disk.
+
+Sample `i` of a dataset is the same whoever renders it. Train and held-out datasets never share a world: their seeds
+come from different ranges.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.simulation import conditions, sensors, worlds
+from thermal_fusion_ros.simulation import mesh as m
+from thermal_fusion_ros.simulation.materials import MaterialTable
+from thermal_fusion_ros.simulation.renderer import Renderer
+from thermal_fusion_ros.simulation.rig import BODY_FROM_OPTICAL, Camera, Rig, base_pose, default_rig
+from thermal_fusion_ros.simulation.tracing import Stage
+from thermal_fusion_ros.simulation.truth import ObjectTruth, find_objects, scene_facts
+
+F32 = NDArray[np.float32]
+VERSION = 1  # of what a sample looks like; part of the cache's name
+_HELD_OUT = 1_000_000_000
+_NEAREST, _FARTHEST = 0.1, 2000.0
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """What to render. Samples come in groups of `per_world` from one world, under changing conditions.
+
+    `registered` renders both spectra from one viewpoint and moment (exact pairs); otherwise the raw rig, two views
+    with a baseline. `variety` 0..1 scales how much optics, mounting, surfaces and air differ between samples.
+    """
+
+    count: int = 1000
+    width: int = 320
+    height: int = 240
+    seed: int = 0
+    split: str = "train"
+    worlds: tuple[str, ...] = ("street", "trail", "corridor", "warehouse")
+    conditions: tuple[str, ...] = ("day", "dusk", "night", "fog", "smoke", "glare", "night+fog", "night+smoke", "dusk+smoke")
+    registered: bool = True
+    per_world: int = 12
+    variety: float = 1.0
+    quality: str = "fine"
+
+    def __post_init__(self) -> None:
+        if self.split not in ("train", "val"):
+            raise InputError(f"dataset split {self.split!r}: train or val")
+        unknown = sorted(set(self.worlds) - set(worlds.names()))
+        if unknown or not self.worlds:
+            raise InputError(f"dataset worlds {unknown}: choose among {', '.join(worlds.names())}")
+        for name in self.conditions:
+            conditions.parse(name)
+        if self.count < 1 or self.per_world < 1:
+            raise InputError(f"dataset count {self.count}, per_world {self.per_world}: at least 1")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One pair with its truth. Images of the RGB camera: `rgb` H×W×3 uint8, `depth` H×W float32 metres (NaN: sky),
+    `instance` H×W uint16, `objects`. Of the thermal camera: `counts` H×W uint16, `temperature_k` H×W float32 (NaN:
+    sky), `thermal_depth`, `thermal_instance`, `thermal_objects`: in a registered pair the same arrays as the RGB ones.
+
+    `transmission` H×W uint8 (255: clear) is how much visible light the air lets through. `k`, `thermal_k` 3×3;
+    `thermal_from_rgb` 4×4. Depth is rounded to 0.015 % and temperature to 0.01 K, as the cache stores them.
+    """
+
+    index: int
+    rgb: NDArray[np.uint8]
+    counts: NDArray[np.uint16]
+    depth: F32
+    instance: NDArray[np.uint16]
+    temperature_k: F32
+    thermal_depth: F32
+    thermal_instance: NDArray[np.uint16]
+    transmission: NDArray[np.uint8]
+    objects: tuple[ObjectTruth, ...]
+    thermal_objects: tuple[ObjectTruth, ...]
+    k: NDArray[np.float64]
+    thermal_k: NDArray[np.float64]
+    distortion: tuple[float, ...]
+    thermal_distortion: tuple[float, ...]
+    thermal_from_rgb: NDArray[np.float64]
+    camera_height_m: float
+    facts: dict[str, Any]
+
+
+class SimulatedDataset(Sequence[Sample]):
+    """`dataset[i]` renders sample i, or reads it from the cache folder."""
+
+    def __init__(self, spec: DatasetSpec, cache: Path | None = None) -> None:
+        self.spec = spec
+        self.cache: Path | None = None
+        if cache is not None:
+            key = {**asdict(spec), "count": 0, "version": VERSION}
+            name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
+            self.cache = Path(cache) / f"simulated-{spec.split}-{name}"
+            self.cache.mkdir(parents=True, exist_ok=True)
+            (self.cache / "spec.json").write_text(json.dumps(key, indent=1, sort_keys=True) + "\n")
+        self._group: tuple[int, worlds.World, Stage] | None = None
+
+    def __len__(self) -> int:
+        return self.spec.count
+
+    def __getitem__(self, index: Any) -> Any:
+        """Sample `index` (0 ≤ index < len); slices give lists."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index %= len(self)
+        file = self._file(index)
+        if file is not None and file.exists():
+            try:
+                return load(file, index)
+            except (OSError, ValueError, KeyError):
+                file.unlink(missing_ok=True)  # a write that was cut short: render it again
+        sample = self._render(index)
+        if file is not None:
+            save(file, sample)
+        return sample
+
+    def _file(self, index: int) -> Path | None:
+        return None if self.cache is None else self.cache / f"{index:07d}.npz"
+
+    def _world(self, group: int) -> tuple[worlds.World, Stage]:
+        if self._group is None or self._group[0] != group:
+            rng = np.random.default_rng([self.spec.seed, group, 6])
+            name = self.spec.worlds[group % len(self.spec.worlds)]
+            layout = int(rng.integers(1, _HELD_OUT)) + (_HELD_OUT if self.spec.split == "val" else 0)
+            world = worlds.build(name, layout)
+            stage = Stage(world)
+            stage.materials = vary_materials(stage.materials, rng, 0.6 * self.spec.variety)
+            self._group = (group, world, stage)
+        return self._group[1], self._group[2]
+
+    def _render(self, index: int) -> Sample:
+        spec = self.spec
+        world, stage = self._world(index // spec.per_world)
+        rng = np.random.default_rng([spec.seed, index, 8])
+        name = str(rng.choice(spec.conditions))
+        condition = conditions.parse(name, int(rng.integers(1, 2**31)) if spec.variety > 0 else 0)
+        if condition.extinction > 0:  # from a haze to a wall
+            factor = float(np.exp(spec.variety * rng.uniform(-1.0, 0.7)))
+            condition = replace(condition, extinction=condition.extinction * factor)
+        rig = vary_rig(default_rig(spec.width, spec.height, spec.width, spec.height), rng, spec.variety)
+        if spec.registered:
+            rig = rig.registered()
+        headlamp = str(rng.choice(["auto", "auto", "on", "off"])) if spec.variety > 0 and world.indoor else "auto"
+        renderer = Renderer(world, condition, spec.quality, headlamp, stage)
+        t = float(rng.uniform(0.0, 55.0))
+        base = base_pose(world, t)
+        if spec.variety > 0:
+            side = 0.25 * spec.variety * rng.normal()
+            base[:3, 3] += base[:3, 1] * side
+            base[:3, :3] = base[:3, :3] @ m.rotation_z(0.20 * spec.variety * rng.normal())
+        sensor = sensors.ThermalSensor(
+            spec.height, spec.width, int(rng.integers(0, 2**31)), netd_k=0.05 * float(np.exp(spec.variety * rng.normal(0, 0.5))),
+            blur_px=float(np.clip(0.75 * spec.width / 640 + 0.2 * spec.variety * rng.normal(), 0.3, 1.4)),
+            pattern=float(np.exp(spec.variety * rng.normal(0, 0.4))),
+        )  # fmt: skip
+        eye = renderer.view(rig.rgb, base @ rig.base_from_rgb, t)
+        visible = eye.visible()
+        dt = 0.004
+        drift = base_pose(world, t + dt) @ np.linalg.inv(base_pose(world, t))
+        flow = eye.motion(drift @ base @ rig.base_from_rgb, dt)
+        rgb = sensors.develop(sensors.smear(visible.radiance, flow, sensors.EXPOSURE_S[condition.time]), condition, rng)
+        warm = eye if spec.registered else renderer.view(rig.thermal, base @ rig.base_from_thermal, t, eye.moment)
+        thermal = warm.thermal()
+        counts = sensor.read(thermal.signal, float(rng.uniform(0, 60)), rng)
+        depth, instance = _rounded_depth(eye.geometry.depth), eye.geometry.instance.astype(np.uint16)
+        temperature = _rounded_kelvin(thermal.temperature_k)
+        objects = find_objects(eye.geometry, rig.rgb, world.labelled, visible.transmission, None)
+        return Sample(
+            index=index,
+            rgb=rgb,
+            counts=counts,
+            depth=depth,
+            instance=instance,
+            temperature_k=temperature,
+            thermal_depth=depth if spec.registered else _rounded_depth(warm.geometry.depth),
+            thermal_instance=instance if spec.registered else warm.geometry.instance.astype(np.uint16),
+            transmission=np.rint(visible.transmission * 255).astype(np.uint8),
+            objects=objects,
+            thermal_objects=find_objects(warm.geometry, rig.thermal, world.labelled, thermal.transmission, thermal.temperature_k),
+            k=rig.rgb.matrix,
+            thermal_k=rig.thermal.matrix,
+            distortion=rig.rgb.distortion,
+            thermal_distortion=rig.thermal.distortion,
+            thermal_from_rgb=rig.thermal_from_rgb,
+            camera_height_m=round(float(rig.base_from_rgb[2, 3]), 4),
+            facts=scene_facts(world, condition, visible.transmission, eye.geometry.depth),
+        )
+
+    def samples(self, workers: int = 0, start: int = 0) -> Iterator[Sample]:
+        """All samples from `start` on, in order; rendered by `workers` processes (0: here).
+
+        With a cache, workers write files and only these are read back, so the next pass renders nothing.
+        """
+        indices = range(start, len(self))
+        if workers <= 0:
+            for index in indices:
+                yield self[index]
+            return
+        size = self.spec.per_world
+        groups = [indices[i : i + size] for i in range(0, len(indices), size)]
+        folder = self.cache.parent if self.cache is not None else None
+        # Spawned, not forked: open3d's thread pool does not survive a fork.
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(self.spec, folder)) as pool:
+            pending = [pool.submit(_work, group) for group in groups]
+            for group, done in zip(groups, pending, strict=True):
+                result = done.result()
+                for k, index in enumerate(group):
+                    yield self[index] if result is None else result[k]
+
+    def batches(self, size: int, workers: int = 0, seed: int | None = None) -> Iterator[dict[str, NDArray[Any]]]:
+        """Stacked arrays `rgb counts depth instance temperature_k transmission` of `size` samples; the rest is dropped.
+
+        With a seed the order is shuffled (needs the cache, or renders worlds again and again).
+        """
+        names = ("rgb", "counts", "depth", "instance", "temperature_k", "transmission")
+        order: Iterator[Sample]
+        if seed is None:
+            order = self.samples(workers)
+        else:
+            order = (self[int(i)] for i in np.random.default_rng(seed).permutation(len(self)))
+        batch: list[Sample] = []
+        for sample in order:
+            batch.append(sample)
+            if len(batch) == size:
+                yield {name: np.stack([getattr(s, name) for s in batch]) for name in names}
+                batch = []
+
+
+_worker: SimulatedDataset | None = None
+
+
+def _start_worker(spec: DatasetSpec, cache: Path | None) -> None:
+    global _worker  # noqa: PLW0603  one dataset per worker process, so that a world is built once per group
+    os.environ["OMP_NUM_THREADS"] = "1"
+    cv2.setNumThreads(1)
+    _worker = SimulatedDataset(spec, cache)
+
+
+def _work(indices: range) -> list[Sample] | None:
+    assert _worker is not None
+    made = [_worker[i] for i in indices]
+    return None if _worker.cache is not None else made
+
+
+def vary_rig(rig: Rig, rng: np.random.Generator, variety: float) -> Rig:
+    """Another lens and mounting: field of view, height, pitch, roll."""
+    if variety <= 0:
+        return rig
+    zoom = float(np.exp(variety * rng.normal(0.0, 0.14)))
+
+    def lens(camera: Camera) -> Camera:
+        return replace(camera, fx=camera.fx * zoom, fy=camera.fy * zoom, distortion=tuple(k / zoom**2 for k in camera.distortion))
+
+    pitch, roll = np.radians(variety * rng.normal(1.0, 3.0)), np.radians(variety * rng.normal(0.0, 1.6))
+    height = float(np.clip(1.35 + variety * rng.normal(0, 0.3), 0.5, 2.2))
+    base_from_rgb = np.eye(4)
+    base_from_rgb[:3, :3] = (m.rotation_y(pitch) @ m.rotation_x(roll)).astype(np.float64) @ BODY_FROM_OPTICAL
+    base_from_rgb[:3, 3] = (0.3, 0.0, height)
+    between = np.linalg.inv(rig.base_from_rgb) @ rig.base_from_thermal
+    return replace(
+        rig, rgb=lens(rig.rgb), thermal=lens(rig.thermal), base_from_rgb=base_from_rgb, base_from_thermal=base_from_rgb @ between
+    )
+
+
+def vary_materials(table: MaterialTable, rng: np.random.Generator, strength: float) -> MaterialTable:
+    """Surfaces of other colours, roughness and thermal behaviour: what must not be learnt by heart."""
+    if strength <= 0:
+        return table
+    n = len(table.gloss)
+
+    def around(values: NDArray[np.float32], spread: float, low: float, high: float) -> NDArray[np.float32]:
+        shape = values.shape
+        return np.clip(values * np.exp(strength * rng.normal(0, spread, shape)), low, high).astype(np.float32)
+
+    tint = np.exp(strength * (rng.normal(0, 0.30, (n, 1)) + rng.normal(0, 0.10, (n, 3)))).astype(np.float32)
+    return replace(
+        table,
+        color=np.clip(table.color * tint, 0.004, 0.9),
+        second=np.clip(table.second * tint, 0.004, 0.9),
+        grain=around(table.grain, 0.6, 0.0, 0.5),
+        gloss=around(table.gloss, 0.4, 0.0, 0.4),
+        emissivity=np.clip(table.emissivity + (strength * rng.normal(0, 0.02, n)).astype(np.float32), 0.4, 0.99),
+        absorptivity=around(table.absorptivity, 0.25, 0.1, 0.97),
+        inertia=around(table.inertia, 0.3, 0.0, 1.0),
+        heat=around(table.heat, 0.4, 0.0, 60.0),
+        body=np.where(table.body > 0.7, table.body, around(table.body, 0.3, 0.0, 0.7)).astype(np.float32),
+        interior=around(table.interior, 0.4, 0.0, 0.6),
+    )
+
+
+def _code_depth(depth: F32) -> NDArray[np.uint16]:
+    span = np.log(_FARTHEST / _NEAREST)
+    inside = np.clip(np.nan_to_num(depth, nan=_NEAREST), _NEAREST, _FARTHEST)
+    code = 1 + np.rint(np.log(inside / _NEAREST) / span * 65534)
+    return np.where(np.isfinite(depth), code, 0).astype(np.uint16)
+
+
+def _decode_depth(code: NDArray[np.uint16]) -> F32:
+    span = np.log(_FARTHEST / _NEAREST)
+    depth = _NEAREST * np.exp((code.astype(np.float64) - 1) / 65534 * span)
+    return np.where(code > 0, depth, np.nan).astype(np.float32)
+
+
+def _rounded_depth(depth: F32) -> F32:
+    return _decode_depth(_code_depth(depth))
+
+
+def _code_kelvin(kelvin: F32) -> NDArray[np.uint16]:
+    return np.where(np.isfinite(kelvin), np.rint(np.nan_to_num(kelvin) * 100), 0).astype(np.uint16)
+
+
+def _decode_kelvin(code: NDArray[np.uint16]) -> F32:
+    return np.where(code > 0, code / 100.0, np.nan).astype(np.float32)
+
+
+def _rounded_kelvin(kelvin: F32) -> F32:
+    return _decode_kelvin(_code_kelvin(kelvin))
+
+
+def _png(picture: NDArray[Any]) -> NDArray[np.uint8]:
+    return cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].reshape(-1)
+
+
+def _unpng(data: NDArray[np.uint8]) -> Any:
+    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if picture is None:
+        raise ValueError("not a picture")
+    return picture
+
+
+def save(file: Path, sample: Sample) -> None:
+    """Write a sample; the file appears whole or not at all."""
+    text = {
+        "objects": [asdict(o) for o in sample.objects],
+        "thermal_objects": [asdict(o) for o in sample.thermal_objects],
+        "distortion": sample.distortion,
+        "thermal_distortion": sample.thermal_distortion,
+        "camera_height_m": sample.camera_height_m,
+        "facts": sample.facts,
+    }
+    arrays: dict[str, Any] = {
+        "rgb": _png(sample.rgb),
+        "counts": _png(sample.counts),
+        "depth": _png(_code_depth(sample.depth)),
+        "instance": _png(sample.instance),
+        "temperature_k": _png(_code_kelvin(sample.temperature_k)),
+        "transmission": _png(sample.transmission),
+        "k": sample.k,
+        "thermal_k": sample.thermal_k,
+        "thermal_from_rgb": sample.thermal_from_rgb,
+        "text": np.array(json.dumps(text)),
+    }
+    if sample.thermal_depth is not sample.depth:
+        arrays["thermal_depth"] = _png(_code_depth(sample.thermal_depth))
+        arrays["thermal_instance"] = _png(sample.thermal_instance)
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    with part.open("wb") as stream:
+        np.savez(stream, **arrays)
+    part.replace(file)
+
+
+def load(file: Path, index: int) -> Sample:
+    """Read what :func:`save` wrote."""
+    with np.load(file, allow_pickle=False) as data:
+        text = json.loads(str(data["text"]))
+        depth, instance = _decode_depth(_unpng(data["depth"])), _unpng(data["instance"])
+        two = "thermal_depth" in data
+        return Sample(
+            index=index,
+            rgb=_unpng(data["rgb"]),
+            counts=_unpng(data["counts"]),
+            depth=depth,
+            instance=instance,
+            temperature_k=_decode_kelvin(_unpng(data["temperature_k"])),
+            thermal_depth=_decode_depth(_unpng(data["thermal_depth"])) if two else depth,
+            thermal_instance=_unpng(data["thermal_instance"]) if two else instance,
+            transmission=_unpng(data["transmission"]),
+            objects=_objects(text["objects"]),
+            thermal_objects=_objects(text["thermal_objects"]),
+            k=data["k"],
+            thermal_k=data["thermal_k"],
+            distortion=tuple(text["distortion"]),
+            thermal_distortion=tuple(text["thermal_distortion"]),
+            thermal_from_rgb=data["thermal_from_rgb"],
+            camera_height_m=text["camera_height_m"],
+            facts=text["facts"],
+        )
+
+
+def _objects(rows: list[dict[str, Any]]) -> tuple[ObjectTruth, ...]:
+    return tuple(ObjectTruth(**{**row, "box": tuple(row["box"]), "position_m": tuple(row["position_m"])}) for row in rows)

@@ -58,6 +58,16 @@ def test_a_killed_run_resumes_to_the_same_weights(dataset, tmp_path, monkeypatch
         torch.testing.assert_close(got[name], tensor, atol=1e-3, rtol=0)
 
 
+def test_a_run_stopped_early_goes_on_where_it_was(dataset, tmp_path):
+    def steps():
+        return torch.load(tmp_path / "run" / fusion.STATE, weights_only=True)["step"]
+
+    fusion.train(dataset, tmp_path / "run", SETTINGS, stop_at=3)
+    assert steps() == 3
+    fusion.train(dataset, tmp_path / "run", SETTINGS)
+    assert steps() == SETTINGS.steps
+
+
 def test_a_run_with_other_settings_or_a_broken_state_is_not_overwritten(dataset, tmp_path):
     out = tmp_path / "run"
     fusion.train(dataset, out, SETTINGS)

@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("runs/fusion"), help="checkpoints, log and weights")
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--stop-at", type=int, metavar="STEP", help="end early, on the same schedule")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--crop", type=int, help="crop edge in pixels, a multiple of 16")
     parser.add_argument("--seed", type=int)
@@ -31,5 +32,9 @@ def run(args: argparse.Namespace) -> int:
         for name in ("steps", "batch", "crop", "seed")
         if getattr(args, name) is not None
     }
-    print(fusion.train(args.data, args.out, dataclasses.replace(fusion.Settings(), **given)))
+    print(
+        fusion.train(
+            args.data, args.out, dataclasses.replace(fusion.Settings(), **given), stop_at=args.stop_at
+        )
+    )
     return 0

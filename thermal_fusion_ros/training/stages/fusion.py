@@ -104,8 +104,12 @@ def centred(raw: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.f
     return (rest / np.linalg.norm(rest, axis=1, keepdims=True)).astype(np.float32), mean.astype(np.float32)
 
 
-def train(data: Path, out: Path, settings: Settings, checkpoint_every: int = 500) -> Path:
+def train(
+    data: Path, out: Path, settings: Settings, *, stop_at: int | None = None, checkpoint_every: int = 500
+) -> Path:
     """Train, resuming from ``out`` if a run was left there; returns the path of the fp16 weights.
+
+    `stop_at` ends the run early, at that step of the same learning-rate schedule; it can be taken up again.
 
     Raises :class:`InputError` when `data` is not what data/README.md describes, or `out` holds another run.
     """
@@ -119,7 +123,7 @@ def train(data: Path, out: Path, settings: Settings, checkpoint_every: int = 500
     average = copy.deepcopy(model)
     optimiser = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
     out.mkdir(parents=True, exist_ok=True)
-    start = 0
+    start, last = 0, min(settings.steps, stop_at or settings.steps)
     if (out / STATE).exists():
         try:
             state = torch.load(out / STATE, weights_only=True)
@@ -138,7 +142,7 @@ def train(data: Path, out: Path, settings: Settings, checkpoint_every: int = 500
     window: dict[str, list[float]] = {}
     clock = time.monotonic()
     with (out / "log.jsonl").open("a") as log:
-        for step in range(start, settings.steps):
+        for step in range(start, last):
             for group in optimiser.param_groups:
                 group["lr"] = rate(step, settings)
             terms = loss_terms(model, sampler.batch(step, settings.batch), settings)
@@ -160,7 +164,7 @@ def train(data: Path, out: Path, settings: Settings, checkpoint_every: int = 500
                 print(line, flush=True)
                 window.clear()
                 clock = time.monotonic()
-            if done % checkpoint_every == 0 or done == settings.steps:
+            if done % checkpoint_every == 0 or done == last:
                 state = {"settings": asdict(settings), "step": done, "model": model.state_dict()}
                 state |= {"average": average.state_dict(), "optimiser": optimiser.state_dict()}
                 torch.save(state, out / (STATE + ".new"))

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -93,6 +94,35 @@ def test_console_script_starts_from_the_installation(prefix: Path) -> None:
     assert "fuse" in done.stdout
     where = sourced(prefix, f"{sys.executable} -c 'import {NAME} as p; print(p.__file__)'")
     assert where.stdout.startswith(str(prefix))
+
+
+def test_node_starts_from_the_installation_and_ends_when_asked(prefix: Path) -> None:
+    pytest.importorskip("rclpy", reason="no ROS here")
+    node = f"{prefix}/lib/{NAME}/fusion_node --ros-args -p node.autostart:=false"
+    process = subprocess.Popen(
+        ["bash", "-c", f"source {prefix.parent}/local_setup.bash && exec {node}"],
+        cwd=prefix,
+        env=outside_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    with process:
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if "waiting to be configured" in line:
+                process.send_signal(signal.SIGINT)
+    assert process.returncode == 0, "".join(said)
+    assert "waiting to be configured" in "".join(said)
+
+
+def test_installed_node_refuses_a_bad_parameter(prefix: Path) -> None:
+    pytest.importorskip("rclpy", reason="no ROS here")
+    done = sourced(prefix, f"{prefix}/lib/{NAME}/fusion_node --ros-args -p sync.tolerance_s:=99.0")
+    assert done.returncode == 2
+    assert "sync.tolerance_s: 99.0 is outside" in done.stderr
 
 
 def test_installed_files_are_found_by_the_installed_package(prefix: Path) -> None:

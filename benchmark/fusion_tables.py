@@ -18,8 +18,13 @@ def fusion(context: Context) -> str:
     return f"{ranking.as_markdown(compared)}\n\nMean over {compared.pictures} pictures; in brackets the rank."
 
 
-def by_source(context: Context, network: str) -> str:
-    """One network's nine metrics for each data set of the validation set."""
+def by_source(context: Context, *networks: str) -> str:
+    """Nine metrics for each data set of the validation set, of the networks named, or of all."""
+    parts = [_by_source(context, network) for network in networks or context.networks]
+    return "\n\n".join(parts)
+
+
+def _by_source(context: Context, network: str) -> str:
     groups: dict[str, dict[str, Mapping[str, float]]] = defaultdict(dict)
     for name, row in context.scores(context.fused(network)).per_image.items():
         groups[context.sources[name]][name] = row
@@ -27,7 +32,7 @@ def by_source(context: Context, network: str) -> str:
     for source, per_image in sorted(groups.items()):
         mean = ranking.mean_of(per_image)
         rows.append([source, str(len(per_image)), *(ranking.rounded(mean[metric]) for metric in COMMON)])
-    return table(["data set", "pictures", *COMMON], rows)
+    return table([f"{network} on", "pictures", *COMMON], rows)
 
 
 def people(context: Context) -> str:

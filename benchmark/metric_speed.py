@@ -57,7 +57,9 @@ def metric_speed(context: Context | None = None) -> str:
     fast = processor_seconds(partial(score, fused, visible, thermal))
     rows.append(_row("all nine", slow, fast))
     made = table(["metric", "straightforward, ms", "ours, ms", "ratio"], rows)
-    return f"{made}\n\nProcessor time for one {WIDTH}x{HEIGHT} picture; ours includes checking the three images."
+    return (
+        f"{made}\n\nProcessor time for one {WIDTH}x{HEIGHT} picture; ours includes checking the three images."
+    )
 
 
 def _row(name: str, slow: float, fast: float) -> list[str]:

@@ -14,7 +14,9 @@ HELP = "write a rosbag2 of a simulated RGB-thermal rig with exact ground truth"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """File, length and scene."""
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.mcap", help="the recording (.mcap or .db3)")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.mcap", help="the recording (.mcap or .db3)"
+    )
     parser.add_argument("--seconds", type=float, default=10.0, help="length of the recording")
     parser.add_argument("--seed", type=int, help="layout, actors, noise; the same seed gives the same bytes")
     parser.add_argument("--world", help="street, trail, corridor or warehouse")
@@ -32,7 +34,11 @@ def run(args: argparse.Namespace) -> int:
     """Render and write."""
     if not (math.isfinite(args.seconds) and args.seconds > 0):
         raise InputError(f"--seconds {args.seconds:g}: must be above 0")
-    named = {"simulation.seed": args.seed, "simulation.world": args.world, "simulation.condition": args.condition}
+    named = {
+        "simulation.seed": args.seed,
+        "simulation.world": args.world,
+        "simulation.condition": args.condition,
+    }
     config = read_config(args).with_values({k: v for k, v in named.items() if v is not None})
 
     from thermal_fusion_ros.bags.writer import BagWriter

@@ -54,7 +54,9 @@ class Track:
     A closed track is walked for ever; an open one is walked to its end and back.
     """
 
-    def __init__(self, points: ArrayLike, speed: float, start: float = 0.0, closed: bool = True, rounding: float = 1.0):
+    def __init__(
+        self, points: ArrayLike, speed: float, start: float = 0.0, closed: bool = True, rounding: float = 1.0
+    ):
         corners = np.asarray(points, np.float64).reshape(-1, 2)
         if closed:
             corners = np.vstack([corners, corners[:1]])
@@ -90,7 +92,10 @@ class Track:
         x, y = (float(np.interp(s, self.s, self.line[:, i])) for i in (0, 1))
         e = 0.4
         low, high = max(s - e, 0.0), min(s + e, self.length)
-        dx, dy = (float(np.interp(high, self.s, self.line[:, i]) - np.interp(low, self.s, self.line[:, i])) for i in (0, 1))
+        dx, dy = (
+            float(np.interp(high, self.s, self.line[:, i]) - np.interp(low, self.s, self.line[:, i]))
+            for i in (0, 1)
+        )
         return x, y, float(np.arctan2(sign * dy, sign * dx))
 
 

@@ -14,7 +14,9 @@ WALLS = {
 }
 
 
-def window(palette: Palette, x: float, z: float, width: float, height: float, pane: int, frame: int, bars: int) -> list[m.Mesh]:
+def window(
+    palette: Palette, x: float, z: float, width: float, height: float, pane: int, frame: int, bars: int
+) -> list[m.Mesh]:
     """A window in the plane y = 0, outside towards -y; (x, z) is the middle of its sill."""
     depth, bar = 0.07, 0.055
     out = [m.span([x - width / 2, -0.012, z], [x + width / 2, 0.02, z + height], pane)]
@@ -29,11 +31,26 @@ def window(palette: Palette, x: float, z: float, width: float, height: float, pa
         at = x - width / 2 + width * k / (bars + 1)
         out.append(m.span([at - 0.02, -0.035, z], [at + 0.02, 0.02, z + height], frame))
     if bars and height > 1.3:
-        out.append(m.span([x - width / 2, -0.035, z + 0.68 * height], [x + width / 2, 0.02, z + 0.68 * height + 0.04], frame))
+        out.append(
+            m.span(
+                [x - width / 2, -0.035, z + 0.68 * height],
+                [x + width / 2, 0.02, z + 0.68 * height + 0.04],
+                frame,
+            )
+        )
     return out
 
 
-def facade(palette: Palette, rng: np.random.Generator, width: float, floors: int, storey: float, wall: int, shop: bool, tall_base: float) -> m.Mesh:
+def facade(
+    palette: Palette,
+    rng: np.random.Generator,
+    width: float,
+    floors: int,
+    storey: float,
+    wall: int,
+    shop: bool,
+    tall_base: float,
+) -> m.Mesh:
     """Street side of a building: spans x in [0, width], outside towards -y, plane y = 0."""
     parts: list[m.Mesh] = []
     trim = palette("trim") if rng.random() < 0.7 else palette("dark_trim")
@@ -67,13 +84,29 @@ def facade(palette: Palette, rng: np.random.Generator, width: float, floors: int
             else:
                 parts.append(m.span([x0, -0.02, 0.45], [x1, 0.02, 2.55], palette("shop")))
                 parts.append(m.span([x0, -0.09, 0.36], [x1, 0.02, 0.47], frame))
-                parts.append(m.span([0.5 * (x0 + x1) - 0.03, -0.05, 0.45], [0.5 * (x0 + x1) + 0.03, 0.02, 2.55], frame))
+                parts.append(
+                    m.span([0.5 * (x0 + x1) - 0.03, -0.05, 0.45], [0.5 * (x0 + x1) + 0.03, 0.02, 2.55], frame)
+                )
         parts.append(m.span([0.1, -0.22, 2.68], [width - 0.1, 0.02, 3.22], sign))
         if rng.random() < 0.6:
-            awning = palette("jacket", name="awning", color=srgb(str(rng.choice(["9a3a2e", "35604a", "c9b98f", "2f4a70"]))), body=0.0)
+            awning = palette(
+                "jacket",
+                name="awning",
+                color=srgb(str(rng.choice(["9a3a2e", "35604a", "c9b98f", "2f4a70"]))),
+                body=0.0,
+            )
             y = -float(rng.uniform(0.9, 1.4))
-            parts.append(m.quad([[0.4, -0.05, 2.66], [width - 0.4, -0.05, 2.66], [width - 0.4, y, 2.30], [0.4, y, 2.30]], awning))
-            parts.append(m.quad([[0.4, y, 2.30], [width - 0.4, y, 2.30], [width - 0.4, y, 2.13], [0.4, y, 2.13]], awning))
+            parts.append(
+                m.quad(
+                    [[0.4, -0.05, 2.66], [width - 0.4, -0.05, 2.66], [width - 0.4, y, 2.30], [0.4, y, 2.30]],
+                    awning,
+                )
+            )
+            parts.append(
+                m.quad(
+                    [[0.4, y, 2.30], [width - 0.4, y, 2.30], [width - 0.4, y, 2.13], [0.4, y, 2.13]], awning
+                )
+            )
     else:
         for bay in range(bays):
             x = (bay + 0.5) * pitch
@@ -90,16 +123,25 @@ def facade(palette: Palette, rng: np.random.Generator, width: float, floors: int
     return m.merge(parts)
 
 
-def building(palette: Palette, rng: np.random.Generator, width: float, depth: float, style: str) -> tuple[m.Mesh, float]:
+def building(
+    palette: Palette, rng: np.random.Generator, width: float, depth: float, style: str
+) -> tuple[m.Mesh, float]:
     """A building whose street front is x in [0, width] at y = 0 (outside -y) and its height."""
-    kind = str(rng.choice(["brick", "plaster", "panel"], p=[0.38, 0.5, 0.12] if style == "city" else [0.45, 0.55, 0.0]))
+    kind = str(
+        rng.choice(
+            ["brick", "plaster", "panel"], p=[0.38, 0.5, 0.12] if style == "city" else [0.45, 0.55, 0.0]
+        )
+    )
     wall = palette(kind, color=srgb(str(rng.choice(WALLS[kind]))))
     storey = float(rng.uniform(2.9, 3.3))
     floors = int(rng.integers(3, 6)) if style == "city" else int(rng.integers(1, 3))
     shop = style == "city" and bool(rng.random() < 0.55)
     base = 3.45 if shop else storey
     top = base + (floors - 1) * storey
-    parts = [m.span([0, 0, -0.3], [width, depth, top], wall), facade(palette, rng, width, floors, storey, wall, shop, base)]
+    parts = [
+        m.span([0, 0, -0.3], [width, depth, top], wall),
+        facade(palette, rng, width, floors, storey, wall, shop, base),
+    ]
     roof = palette("roof", color=srgb(str(rng.choice(["7d4534", "5b3f37", "4a4a4d", "6b5348"]))))
     if style == "house" or rng.random() < 0.35:
         rise = float(rng.uniform(0.30, 0.5)) * depth * 0.5 if style == "house" else 2.2
@@ -109,7 +151,9 @@ def building(palette: Palette, rng: np.random.Generator, width: float, depth: fl
         mid = depth / 2
         eave = top - 0.1
         parts.append(m.quad([[a, -o, eave], [b, -o, eave], [b, mid, ridge], [a, mid, ridge]], roof))
-        parts.append(m.quad([[a, depth + o, eave], [b, depth + o, eave], [b, mid, ridge], [a, mid, ridge]], roof))
+        parts.append(
+            m.quad([[a, depth + o, eave], [b, depth + o, eave], [b, mid, ridge], [a, mid, ridge]], roof)
+        )
         for x in (0.0, width):
             parts.append(m.Mesh.of([[x, 0, top], [x, depth, top], [x, mid, ridge - 0.12]], [(0, 1, 2)], wall))
         parts.append(m.span([a, -o - 0.10, eave - 0.10], [b, -o + 0.02, eave + 0.03], palette("dark_trim")))
@@ -117,7 +161,11 @@ def building(palette: Palette, rng: np.random.Generator, width: float, depth: fl
             cx = float(rng.uniform(0.2, 0.8)) * width
             chimney = palette("brick")
             warm = 9.0 if rng.random() < 0.6 else 1.0
-            parts.append(m.span([cx - 0.35, mid - 0.3, ridge - 0.9], [cx + 0.35, mid + 0.3, ridge + 0.7], chimney).heated(warm))
+            parts.append(
+                m.span(
+                    [cx - 0.35, mid - 0.3, ridge - 0.9], [cx + 0.35, mid + 0.3, ridge + 0.7], chimney
+                ).heated(warm)
+            )
         top = ridge
     else:
         trim = palette("trim")
@@ -127,5 +175,13 @@ def building(palette: Palette, rng: np.random.Generator, width: float, depth: fl
             x = float(rng.uniform(0.2, 0.7)) * width
             parts.append(m.span([x, 2.0, top], [x + 1.6, 3.2, top + 1.3], palette("galvanised")).heated(4.0))
     if rng.random() < 0.5:
-        parts.append(m.cylinder([width - 0.15, -0.07, 0], [width - 0.15, -0.07, top * 0.9 if style != "house" else base * floors], 0.05, palette("galvanised"), 8))
+        parts.append(
+            m.cylinder(
+                [width - 0.15, -0.07, 0],
+                [width - 0.15, -0.07, top * 0.9 if style != "house" else base * floors],
+                0.05,
+                palette("galvanised"),
+                8,
+            )
+        )
     return m.merge(parts), top

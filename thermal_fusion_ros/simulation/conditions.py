@@ -11,7 +11,18 @@ from thermal_fusion_ros.simulation.materials import Color
 
 TIMES = ("day", "dusk", "night")
 MEDIA = ("clear", "fog", "smoke")
-NAMED = ("day", "dusk", "night", "fog", "smoke", "glare", "night+fog", "night+smoke", "night+glare", "dusk+fog")
+NAMED = (
+    "day",
+    "dusk",
+    "night",
+    "fog",
+    "smoke",
+    "glare",
+    "night+fog",
+    "night+smoke",
+    "night+glare",
+    "dusk+fog",
+)
 
 
 @dataclass(frozen=True)

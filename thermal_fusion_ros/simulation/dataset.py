@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -49,7 +50,17 @@ class DatasetSpec:
     seed: int = 0
     split: str = "train"
     worlds: tuple[str, ...] = ("street", "trail", "corridor", "warehouse")
-    conditions: tuple[str, ...] = ("day", "dusk", "night", "fog", "smoke", "glare", "night+fog", "night+smoke", "dusk+smoke")
+    conditions: tuple[str, ...] = (
+        "day",
+        "dusk",
+        "night",
+        "fog",
+        "smoke",
+        "glare",
+        "night+fog",
+        "night+smoke",
+        "dusk+smoke",
+    )
     registered: bool = True
     per_world: int = 12
     variety: float = 1.0
@@ -125,7 +136,7 @@ class SimulatedDataset(Sequence[Sample]):
         if file is not None and file.exists():
             try:
                 return load(file, index)
-            except (OSError, ValueError, KeyError):
+            except (OSError, ValueError, KeyError, BadZipFile):
                 file.unlink(missing_ok=True)  # a write that was cut short: render it again
         sample = self._render(index)
         if file is not None:
@@ -158,7 +169,9 @@ class SimulatedDataset(Sequence[Sample]):
         rig = vary_rig(default_rig(spec.width, spec.height, spec.width, spec.height), rng, spec.variety)
         if spec.registered:
             rig = rig.registered()
-        headlamp = str(rng.choice(["auto", "auto", "on", "off"])) if spec.variety > 0 and world.indoor else "auto"
+        headlamp = (
+            str(rng.choice(["auto", "auto", "on", "off"])) if spec.variety > 0 and world.indoor else "auto"
+        )
         renderer = Renderer(world, condition, spec.quality, headlamp, stage)
         t = float(rng.uniform(0.0, 55.0))
         base = base_pose(world, t)
@@ -176,8 +189,14 @@ class SimulatedDataset(Sequence[Sample]):
         dt = 0.004
         drift = base_pose(world, t + dt) @ np.linalg.inv(base_pose(world, t))
         flow = eye.motion(drift @ base @ rig.base_from_rgb, dt)
-        rgb = sensors.develop(sensors.smear(visible.radiance, flow, sensors.EXPOSURE_S[condition.time]), condition, rng)
-        warm = eye if spec.registered else renderer.view(rig.thermal, base @ rig.base_from_thermal, t, eye.moment)
+        rgb = sensors.develop(
+            sensors.smear(visible.radiance, flow, sensors.EXPOSURE_S[condition.time]), condition, rng
+        )
+        warm = (
+            eye
+            if spec.registered
+            else renderer.view(rig.thermal, base @ rig.base_from_thermal, t, eye.moment)
+        )
         thermal = warm.thermal()
         counts = sensor.read(thermal.signal, float(rng.uniform(0, 60)), rng)
         depth, instance = _rounded_depth(eye.geometry.depth), eye.geometry.instance.astype(np.uint16)
@@ -194,7 +213,9 @@ class SimulatedDataset(Sequence[Sample]):
             thermal_instance=instance if spec.registered else warm.geometry.instance.astype(np.uint16),
             transmission=np.rint(visible.transmission * 255).astype(np.uint8),
             objects=objects,
-            thermal_objects=find_objects(warm.geometry, rig.thermal, world.labelled, thermal.transmission, thermal.temperature_k),
+            thermal_objects=find_objects(
+                warm.geometry, rig.thermal, world.labelled, thermal.transmission, thermal.temperature_k
+            ),
             k=rig.rgb.matrix,
             thermal_k=rig.thermal.matrix,
             distortion=rig.rgb.distortion,
@@ -218,14 +239,18 @@ class SimulatedDataset(Sequence[Sample]):
         groups = [indices[i : i + size] for i in range(0, len(indices), size)]
         folder = self.cache.parent if self.cache is not None else None
         # Spawned, not forked: open3d's thread pool does not survive a fork.
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(self.spec, folder)) as pool:
+        with ProcessPoolExecutor(
+            workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(self.spec, folder)
+        ) as pool:
             pending = [pool.submit(_work, group) for group in groups]
             for group, done in zip(groups, pending, strict=True):
                 result = done.result()
                 for k, index in enumerate(group):
                     yield self[index] if result is None else result[k]
 
-    def batches(self, size: int, workers: int = 0, seed: int | None = None) -> Iterator[dict[str, NDArray[Any]]]:
+    def batches(
+        self, size: int, workers: int = 0, seed: int | None = None
+    ) -> Iterator[dict[str, NDArray[Any]]]:
         """Stacked arrays `rgb counts depth instance temperature_k transmission` of `size` samples; the rest is dropped.
 
         With a seed the order is shuffled (needs the cache, or renders worlds again and again).
@@ -267,7 +292,12 @@ def vary_rig(rig: Rig, rng: np.random.Generator, variety: float) -> Rig:
     zoom = float(np.exp(variety * rng.normal(0.0, 0.14)))
 
     def lens(camera: Camera) -> Camera:
-        return replace(camera, fx=camera.fx * zoom, fy=camera.fy * zoom, distortion=tuple(k / zoom**2 for k in camera.distortion))
+        return replace(
+            camera,
+            fx=camera.fx * zoom,
+            fy=camera.fy * zoom,
+            distortion=tuple(k / zoom**2 for k in camera.distortion),
+        )
 
     pitch, roll = np.radians(variety * rng.normal(1.0, 3.0)), np.radians(variety * rng.normal(0.0, 1.6))
     height = float(np.clip(1.35 + variety * rng.normal(0, 0.3), 0.5, 2.2))
@@ -276,7 +306,11 @@ def vary_rig(rig: Rig, rng: np.random.Generator, variety: float) -> Rig:
     base_from_rgb[:3, 3] = (0.3, 0.0, height)
     between = np.linalg.inv(rig.base_from_rgb) @ rig.base_from_thermal
     return replace(
-        rig, rgb=lens(rig.rgb), thermal=lens(rig.thermal), base_from_rgb=base_from_rgb, base_from_thermal=base_from_rgb @ between
+        rig,
+        rgb=lens(rig.rgb),
+        thermal=lens(rig.thermal),
+        base_from_rgb=base_from_rgb,
+        base_from_thermal=base_from_rgb @ between,
     )
 
 
@@ -297,7 +331,9 @@ def vary_materials(table: MaterialTable, rng: np.random.Generator, strength: flo
         second=np.clip(table.second * tint, 0.004, 0.9),
         grain=around(table.grain, 0.6, 0.0, 0.5),
         gloss=around(table.gloss, 0.4, 0.0, 0.4),
-        emissivity=np.clip(table.emissivity + (strength * rng.normal(0, 0.02, n)).astype(np.float32), 0.4, 0.99),
+        emissivity=np.clip(
+            table.emissivity + (strength * rng.normal(0, 0.02, n)).astype(np.float32), 0.4, 0.99
+        ),
         absorptivity=around(table.absorptivity, 0.25, 0.1, 0.97),
         inertia=around(table.inertia, 0.3, 0.0, 1.0),
         heat=around(table.heat, 0.4, 0.0, 60.0),
@@ -406,4 +442,7 @@ def load(file: Path, index: int) -> Sample:
 
 
 def _objects(rows: list[dict[str, Any]]) -> tuple[ObjectTruth, ...]:
-    return tuple(ObjectTruth(**{**row, "box": tuple(row["box"]), "position_m": tuple(row["position_m"])}) for row in rows)
+    return tuple(
+        ObjectTruth(**{**row, "box": tuple(row["box"]), "position_m": tuple(row["position_m"])})
+        for row in rows
+    )

@@ -51,7 +51,10 @@ def surface_temperature(s: Surface, table: MaterialTable, c: Condition, sunlit: 
         out -= np.where(table.interior[material] > 0, 0.6, 0.0)
     else:
         air = np.float32(c.air_k)
-        facing = np.maximum(s.normal @ c.sun_direction, 0) * (1 - table.translucency[material]) + 0.4 * table.translucency[material]
+        facing = (
+            np.maximum(s.normal @ c.sun_direction, 0) * (1 - table.translucency[material])
+            + 0.4 * table.translucency[material]
+        )
         heating = c.sun_heating_k * table.absorptivity[material] * (1 - 0.4 * inertia)
         out = air + heating * sunlit * facing**0.8
         out += c.sun_heating_k * 0.08 * table.absorptivity[material] * up

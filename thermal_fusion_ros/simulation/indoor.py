@@ -25,7 +25,11 @@ def corridor(seed: int) -> World:
     dado = p("wall", color=srgb(str(rng.choice(["8fa3a8", "a39a86", "7f93a6", "9aa889"]))))
     floor = p("vinyl", color=srgb(str(rng.choice(["8f9492", "a39b8c", "7d8894"]))))
     b.add(m.quad([[start, -half, 0], [end, -half, 0], [end, half, 0], [start, half, 0]], floor))
-    b.add(m.quad([[start, -half, high], [end, -half, high], [end, half, high], [start, half, high]], p("ceiling")))
+    b.add(
+        m.quad(
+            [[start, -half, high], [end, -half, high], [end, half, high], [start, half, high]], p("ceiling")
+        )
+    )
     for side in (-1, 1):
         y = side * half
         b.add(m.span([start, min(y, y + side * 0.2), 0], [end, max(y, y + side * 0.2), high], wall))
@@ -42,13 +46,26 @@ def corridor(seed: int) -> World:
         if not dead:
             b.lamps.append(Lamp((x, 0.0, high - 0.08), (2.9, 2.9, 2.75), (0, 0, -1), -1.0, 8.0, "indoor"))
     for x in np.arange(start + 6, end, 14.0):
-        sign = p("panel_light", name="exit", color=srgb("1a7a3f"), emission=(0.05, 0.55, 0.22), switch="always", heat=4.0)
+        sign = p(
+            "panel_light",
+            name="exit",
+            color=srgb("1a7a3f"),
+            emission=(0.05, 0.55, 0.22),
+            switch="always",
+            heat=4.0,
+        )
         b.add(m.box([0.03, 0.36, 0.16], [x, 0, high - 0.22], sign))
         b.lamps.append(Lamp((x, 0.0, high - 0.35), (0.03, 0.16, 0.07), (0, 0, -1), -1.0, 6.0, "always"))
     pipe = p("galvanised", emissivity=0.9)
     y = half - 0.16
-    b.add(m.cylinder([start, y, high - 0.14], [end, y, high - 0.14], 0.055, pipe, 12).heated(float(rng.uniform(8, 22))))
-    b.add(m.cylinder([start, y - 0.16, high - 0.12], [end, y - 0.16, high - 0.12], 0.04, pipe, 12).heated(-3.0))
+    b.add(
+        m.cylinder([start, y, high - 0.14], [end, y, high - 0.14], 0.055, pipe, 12).heated(
+            float(rng.uniform(8, 22))
+        )
+    )
+    b.add(
+        m.cylinder([start, y - 0.16, high - 0.12], [end, y - 0.16, high - 0.12], 0.04, pipe, 12).heated(-3.0)
+    )
     for side in (-1, 1):
         _corridor_side(b, rng, side, half, high, start, end)
     lane = 0.30 * half
@@ -56,7 +73,9 @@ def corridor(seed: int) -> World:
         yy = float(rng.uniform(0.42, 0.62)) * half
         speed = float(rng.uniform(0.7, 1.3))
         first = float(rng.uniform(5, 45))
-        track = Track([[-4, yy], [50, yy]], speed, first + (0 if rng.random() < 0.5 else 54), closed=False, rounding=0.3)
+        track = Track(
+            [[-4, yy], [50, yy]], speed, first + (0 if rng.random() < 0.5 else 54), closed=False, rounding=0.3
+        )
         b.add_actor(pedestrian(p, rng, track, _flat))
     for _ in range(int(rng.integers(1, 4))):
         x = float(rng.uniform(5, 30))
@@ -74,9 +93,19 @@ def _ends(b: Builder, half: float, high: float, start: float, end: float, wall: 
         b.add(m.span([low[0], -half, 0], [low[1], half, high], wall))
         for s in (-1, 1):
             door = sorted((x, x + inward * 0.04))
-            b.add(m.span([door[0], min(0.01 * s, 0.9 * s), 0], [door[1], max(0.01 * s, 0.9 * s), 2.1], p("door")))
+            b.add(
+                m.span(
+                    [door[0], min(0.01 * s, 0.9 * s), 0], [door[1], max(0.01 * s, 0.9 * s), 2.1], p("door")
+                )
+            )
             pane = sorted((x, x + inward * 0.05))
-            b.add(m.span([pane[0], min(0.25 * s, 0.65 * s), 1.2], [pane[1], max(0.25 * s, 0.65 * s), 1.9], p("glass")))
+            b.add(
+                m.span(
+                    [pane[0], min(0.25 * s, 0.65 * s), 1.2],
+                    [pane[1], max(0.25 * s, 0.65 * s), 1.9],
+                    p("glass"),
+                )
+            )
 
 
 def _door(p: Palette, x: float, rng: np.random.Generator, kind: int) -> m.Mesh:
@@ -96,9 +125,16 @@ def _door(p: Palette, x: float, rng: np.random.Generator, kind: int) -> m.Mesh:
     return m.merge(parts)
 
 
-def _corridor_side(b: Builder, rng: np.random.Generator, side: int, half: float, high: float, start: float, end: float) -> None:
+def _corridor_side(
+    b: Builder, rng: np.random.Generator, side: int, half: float, high: float, start: float, end: float
+) -> None:
     p = b.palette
-    colors = [p("door"), p("door", color=srgb("a97c4b"), second=srgb("8d6439")), p("enamel", color=srgb("5f7d94")), p("enamel", color=srgb("b9b4a4"))]
+    colors = [
+        p("door"),
+        p("door", color=srgb("a97c4b"), second=srgb("8d6439")),
+        p("enamel", color=srgb("5f7d94")),
+        p("enamel", color=srgb("b9b4a4")),
+    ]
     kind = colors[int(rng.integers(0, 4))]
     windows = side > 0 and rng.random() < 0.6
     parts: list[m.Mesh] = []
@@ -114,9 +150,13 @@ def _corridor_side(b: Builder, rng: np.random.Generator, side: int, half: float,
             for z in (1.1, 2.25):
                 parts.append(m.span([x - 0.75, -0.08, z], [x + 0.75, 0.02, z + 0.06], p("trim")))
             for k in range(12):
-                parts.append(m.span([x - 0.66 + k * 0.11, -0.11, 0.2], [x - 0.58 + k * 0.11, -0.03, 0.8], p("trim")))
+                parts.append(
+                    m.span([x - 0.66 + k * 0.11, -0.11, 0.2], [x - 0.58 + k * 0.11, -0.03, 0.8], p("trim"))
+                )
             parts[-12:] = [part.heated(float(18 + 4 * np.sin(k))) for k, part in enumerate(parts[-12:])]
-            b.lamps.append(Lamp((x, side * (half - 0.3), 1.7), (2.0, 2.2, 2.4), (0, -side, 0), -1.0, 6.0, "daylight"))
+            b.lamps.append(
+                Lamp((x, side * (half - 0.3), 1.7), (2.0, 2.2, 2.4), (0, -side, 0), -1.0, 6.0, "daylight")
+            )
         elif choice < 0.62:
             parts.append(_door(p, x, rng, kind))
         elif choice < 0.72:
@@ -142,7 +182,9 @@ def _corridor_side(b: Builder, rng: np.random.Generator, side: int, half: float,
             glow = p("panel_light", name="vending", emission=(0.55, 0.6, 0.65), switch="always", heat=3.0)
             parts.append(m.span([x - 0.45, -0.68, 0.03], [x + 0.45, -0.02, 1.85], body).heated(4.0))
             parts.append(m.span([x - 0.38, -0.70, 0.75], [x + 0.15, -0.66, 1.72], glow))
-            b.lamps.append(Lamp((x, side * (half - 0.9), 1.3), (0.16, 0.17, 0.18), (0, -side, 0), -1.0, 5.0, "always"))
+            b.lamps.append(
+                Lamp((x, side * (half - 0.9), 1.3), (0.16, 0.17, 0.18), (0, -side, 0), -1.0, 5.0, "always")
+            )
         x += float(rng.uniform(1.7, 2.9))
     mesh = m.merge(parts)
     # Parts were built for a wall whose room lies towards -y.
@@ -159,11 +201,19 @@ def warehouse(seed: int) -> World:
     half = aisle / 2 + 3 * (2 * deep + 0.2) / 2 + aisle * 1.0 + 2.5
     floor, wall = p("screed"), p("panel", color=srgb("b9bcbc"))
     b.add(m.quad([[x0, -half, 0], [x1, -half, 0], [x1, half, 0], [x0, half, 0]], floor))
-    b.add(m.quad([[x0, -half, high], [x1, -half, high], [x1, half, high], [x0, half, high]], p("panel", color=srgb("c6c8c8"), pattern="corrugated")))
+    b.add(
+        m.quad(
+            [[x0, -half, high], [x1, -half, high], [x1, half, high], [x0, half, high]],
+            p("panel", color=srgb("c6c8c8"), pattern="corrugated"),
+        )
+    )
     for side in (-1, 1):
         y = sorted((side * half, side * (half + 0.3)))
         b.add(m.span([x0, y[0], 0], [x1, y[1], high], wall))
-    b.add(m.span([x0 - 0.3, -half, 0], [x0, half, high], wall), m.span([x1, -half, 0], [x1 + 0.3, half, high], wall))
+    b.add(
+        m.span([x0 - 0.3, -half, 0], [x0, half, high], wall),
+        m.span([x1, -half, 0], [x1 + 0.3, half, high], wall),
+    )
     for y in np.arange(-half + 3, half - 2, 5.0):
         gate = p("panel", name="gate", color=srgb("7c8a94"), pattern="corrugated", interior=0.0)
         b.add(m.span([x1 - 0.06, y - 1.6, 0], [x1 + 0.01, y + 1.6, 3.6], gate).heated(-7.0))
@@ -173,7 +223,9 @@ def warehouse(seed: int) -> World:
     line = p("paint", color=srgb("d6b022"))
     for s in (-1, 1):
         y = s * (aisle / 2 - 0.12)
-        b.add(m.polygon([[x0, y - 0.05], [x1 - 4, y - 0.05], [x1 - 4, y + 0.05], [x0, y + 0.05]], 0.005, line))
+        b.add(
+            m.polygon([[x0, y - 0.05], [x1 - 4, y - 0.05], [x1 - 4, y + 0.05], [x0, y + 0.05]], 0.005, line)
+        )
         _rack(b, rng, x0 + 2, x1 - 10, s * (aisle / 2 + deep / 2), deep, high)
         _rack(b, rng, x0 + 2, x1 - 10, s * (aisle / 2 + deep * 1.5 + 0.15), deep, high)
         far = s * (aisle / 2 + 2 * deep + 0.3 + aisle + deep / 2)
@@ -181,7 +233,13 @@ def warehouse(seed: int) -> World:
             _rack(b, rng, x0 + 2, x1 - 10, far, deep, high)
     _clutter(b, rng, x0, x1, aisle)
     _workers(b, rng, aisle)
-    path = Track([[0, -0.16 * aisle], [48, -0.16 * aisle]], float(rng.uniform(0.6, 0.8)), 1.0, closed=False, rounding=0.5)
+    path = Track(
+        [[0, -0.16 * aisle], [48, -0.16 * aisle]],
+        float(rng.uniform(0.6, 0.8)),
+        1.0,
+        closed=False,
+        rounding=0.5,
+    )
     smoke = [[float(x), float(rng.uniform(-2, 2)), 0.0, 0.9] for x in (8, 19, 34)]
     return b.finish("warehouse", seed, path, _flat, indoor=True, bumpiness=0.004, smoke=smoke)
 
@@ -200,17 +258,33 @@ def _roof(b: Builder, rng: np.random.Generator, x0: float, x1: float, half: floa
             b.add(m.cone([x + 3, y, high - 1.25], 0.3, 0.26, p("black_metal"), 14, 0.08))
             b.add(m.cylinder([x + 3, y, high - 1.27], [x + 3, y, high - 1.25], 0.24, lamp, 14))
             b.lamps.append(Lamp((x + 3, y, high - 1.3), (26, 26, 24.5), (0, 0, -1), 0.15, 16.0, "indoor"))
-    glass = p("panel_light", name="roof_light", color=srgb("9aa4aa"), emission=(1.6, 1.75, 1.9), switch="daylight", emissivity=0.86)
+    glass = p(
+        "panel_light",
+        name="roof_light",
+        color=srgb("9aa4aa"),
+        emission=(1.6, 1.75, 1.9),
+        switch="daylight",
+        emissivity=0.86,
+    )
     for x in np.arange(x0 + 6, x1 - 4, 12.0):
         for y in (-half * 0.5, half * 0.5):
             b.add(m.box([2.4, 2.0, 0.04], [x, y, high - 0.01], glass).heated(-5.0))
             b.lamps.append(Lamp((x, y, high - 0.5), (16, 17.5, 19), (0, 0, -1), 0.0, 15.0, "daylight"))
-    sign = p("panel_light", name="exit", color=srgb("1a7a3f"), emission=(0.05, 0.55, 0.22), switch="always", heat=4.0)
+    sign = p(
+        "panel_light",
+        name="exit",
+        color=srgb("1a7a3f"),
+        emission=(0.05, 0.55, 0.22),
+        switch="always",
+        heat=4.0,
+    )
     b.add(m.box([0.04, 0.9, 0.4], [x1 - 0.1, 0, 4.1], sign))
     b.lamps.append(Lamp((x1 - 0.6, 0, 4.0), (0.2, 1.0, 0.45), (-1, 0, -0.3), -1.0, 12.0, "always"))
 
 
-def _rack(b: Builder, rng: np.random.Generator, x0: float, x1: float, y: float, deep: float, high: float) -> None:
+def _rack(
+    b: Builder, rng: np.random.Generator, x0: float, x1: float, y: float, deep: float, high: float
+) -> None:
     p = b.palette
     post = p("enamel", name="post", color=srgb("1f4f8f"))
     beam = p("enamel", name="beam", color=srgb("d0641c"))
@@ -219,12 +293,20 @@ def _rack(b: Builder, rng: np.random.Generator, x0: float, x1: float, y: float, 
     top = levels[-1] + 1.2
     for x in np.arange(x0, x1 + 0.1, bay):
         for s in (-1, 1):
-            b.add(m.span([x - 0.05, y + s * deep / 2 - 0.04, 0], [x + 0.05, y + s * deep / 2 + 0.04, top], post))
+            b.add(
+                m.span([x - 0.05, y + s * deep / 2 - 0.04, 0], [x + 0.05, y + s * deep / 2 + 0.04, top], post)
+            )
     for k, x in enumerate(np.arange(x0, x1 - bay + 0.1, bay)):
         for level in levels:
             if level > 0:
                 for s in (-1, 1):
-                    b.add(m.span([x, y + s * deep / 2 - 0.03, level - 0.12], [x + bay, y + s * deep / 2 + 0.03, level], beam))
+                    b.add(
+                        m.span(
+                            [x, y + s * deep / 2 - 0.03, level - 0.12],
+                            [x + bay, y + s * deep / 2 + 0.03, level],
+                            beam,
+                        )
+                    )
             for slot in (0.72, 2.08):
                 if rng.random() < 0.80:
                     b.add(_pallet(p, rng, k % 7).moved([x + slot, y + float(rng.normal(0, 0.03)), level]))
@@ -246,13 +328,25 @@ def _pallet(p: Palette, rng: np.random.Generator, variety: int) -> m.Mesh:
                 for j in range(int(0.94 / size[1])):
                     if z == layers - 1 and rng.random() < 0.2:
                         continue
-                    at = [-0.56 + (i + 0.5) * size[0], -0.46 + (j + 0.5) * size[1], 0.145 + (z + 0.5) * size[2]]
+                    at = [
+                        -0.56 + (i + 0.5) * size[0],
+                        -0.46 + (j + 0.5) * size[1],
+                        0.145 + (z + 0.5) * size[2],
+                    ]
                     parts.append(m.box(size * 0.975, at, board).yawed(float(rng.normal(0, 0.01))))
     elif kind < 0.75:
-        wrap = p("enamel", name="wrap", color=srgb(str(rng.choice(["c9cdd0", "2c2e31", "8fa7b3"]))), gloss=0.06, grain=(0.08, 0.06, 0.0))
+        wrap = p(
+            "enamel",
+            name="wrap",
+            color=srgb(str(rng.choice(["c9cdd0", "2c2e31", "8fa7b3"]))),
+            gloss=0.06,
+            grain=(0.08, 0.06, 0.0),
+        )
         parts.append(m.box([1.1, 0.9, float(rng.uniform(0.7, 1.3))], [0, 0, 0.75], wrap))
     elif kind < 0.9:
-        drum = p("enamel", name="drum", color=srgb(str(rng.choice(["2b4f80", "7a2420", "3a3d40"]))), gloss=0.05)
+        drum = p(
+            "enamel", name="drum", color=srgb(str(rng.choice(["2b4f80", "7a2420", "3a3d40"]))), gloss=0.05
+        )
         for i in (-0.28, 0.28):
             for j in (-0.24, 0.24):
                 parts.append(m.cylinder([i, j, 0.145], [i, j, 1.02], 0.26, drum, 18))
@@ -270,7 +364,10 @@ def _clutter(b: Builder, rng: np.random.Generator, x0: float, x1: float, aisle: 
         kind = rng.random()
         if kind < 0.4:
             cone = p("enamel", color=srgb("d9541e"))
-            b.add(m.cone([x, s, 0.02], 0.5, 0.15, cone, 16, 0.03).moved([0, 0, 0]), m.box([0.36, 0.36, 0.03], [x, s, 0.015], cone))
+            b.add(
+                m.cone([x, s, 0.02], 0.5, 0.15, cone, 16, 0.03).moved([0, 0, 0]),
+                m.box([0.36, 0.36, 0.03], [x, s, 0.015], cone),
+            )
         elif kind < 0.7:
             b.add(_pallet(p, rng, 1).scaled([0.8, 0.5, 0.8]).moved([x, s, 0]))
         else:
@@ -293,12 +390,18 @@ def _workers(b: Builder, rng: np.random.Generator, aisle: float) -> None:
         b.add_actor(_forklift(p, rng, Track(loop, 1.6, float(rng.uniform(0, 30)), rounding=1.0)))
     else:
         y = 0.22 * aisle
-        b.add_actor(_forklift(p, rng, Track([[18, y], [50, y]], 1.2, float(rng.uniform(0, 20)), closed=False, rounding=0.5)))
+        b.add_actor(
+            _forklift(
+                p, rng, Track([[18, y], [50, y]], 1.2, float(rng.uniform(0, 20)), closed=False, rounding=0.5)
+            )
+        )
 
 
 def _forklift(p: Palette, rng: np.random.Generator, track: Track) -> Actor:
     """A counterbalance truck; the engine at its back is warm."""
-    paint = p("enamel", name="forklift", color=srgb(str(rng.choice(["c99a16", "c24a18", "3a6a3c"]))), gloss=0.05)
+    paint = p(
+        "enamel", name="forklift", color=srgb(str(rng.choice(["c99a16", "c24a18", "3a6a3c"]))), gloss=0.05
+    )
     dark, steel = p("plastic"), p("black_metal")
     parts = [
         m.span([-0.95, -0.5, 0.18], [-0.35, 0.5, 1.05], paint).heated(14.0),
@@ -323,7 +426,14 @@ def _forklift(p: Palette, rng: np.random.Generator, track: Track) -> Actor:
     for x, r in ((-0.62, 0.24), (0.40, 0.29)):
         for s in (-1, 1):
             parts.append(m.cylinder([x, s * 0.36, r], [x, s * 0.56, r], r, tyre, 18).heated(5.0))
-    beacon = p("panel_light", name="beacon", color=srgb("c8701a"), emission=(1.6, 0.7, 0.08), switch="always", heat=4.0)
+    beacon = p(
+        "panel_light",
+        name="beacon",
+        color=srgb("c8701a"),
+        emission=(1.6, 0.7, 0.08),
+        switch="always",
+        heat=4.0,
+    )
     parts.append(m.cylinder([-0.7, 0, 2.1], [-0.7, 0, 2.22], 0.06, beacon, 12))
 
     def pose(t: float) -> np.ndarray:

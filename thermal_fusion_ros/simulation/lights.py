@@ -73,7 +73,9 @@ def within_reach(lights: Sequence[Light], point: F32) -> list[NDArray[np.intp]]:
     return [np.flatnonzero(row < bound) for row, bound in zip(product, limit, strict=True)]
 
 
-def gather(moment: Moment, c: Condition, extra: tuple[Lamp, ...], pose: NDArray[np.floating], most: int = 24) -> list[Light]:
+def gather(
+    moment: Moment, c: Condition, extra: tuple[Lamp, ...], pose: NDArray[np.floating], most: int = 24
+) -> list[Light]:
     """Lamps that are on and may light something the camera at `pose` sees, nearest first, at most `most`."""
     eye, ahead = pose[:3, 3], pose[:3, 2]
     on = switched(c)

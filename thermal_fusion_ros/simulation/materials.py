@@ -144,6 +144,7 @@ class Palette:
 
     def table(self) -> MaterialTable:
         """Every property as an array over material numbers."""
+
         def column(key: str) -> NDArray[np.float32]:
             return np.array([getattr(m, key) for m in self.items], np.float32)
 

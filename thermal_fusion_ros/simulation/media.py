@@ -36,8 +36,16 @@ def _billows() -> F32:
 
 def density(point: F32, c: Condition, world: World, t: float) -> F32:
     """Share (0..~2) of the nominal extinction at N world points."""
-    wind = np.array([0.35, 0.55, 0.0], np.float32) if not world.indoor else np.array([0.08, 0.05, 0.0], np.float32)
-    q = point - wind * np.float32(t) - np.array([0, 0, 0.45], np.float32) * np.float32(t if c.medium == "smoke" else 0)
+    wind = (
+        np.array([0.35, 0.55, 0.0], np.float32)
+        if not world.indoor
+        else np.array([0.08, 0.05, 0.0], np.float32)
+    )
+    q = (
+        point
+        - wind * np.float32(t)
+        - np.array([0, 0, 0.45], np.float32) * np.float32(t if c.medium == "smoke" else 0)
+    )
     coarse = map_coordinates(_billows(), (q / np.float32(1.15)).T, order=1, mode="grid-wrap")
     fine = map_coordinates(_billows(), (q / np.float32(0.37) + 11).T, order=1, mode="grid-wrap")
     noise = coarse + 0.5 * fine
@@ -68,7 +76,11 @@ class ViewMedium:
         """(optical depth N, scattered light N×3) up to `distance` along the rays of pixels (x, y)."""
         n = len(x)
         reach = np.clip(distance, _NEAR * 0.02, _FAR)
-        s = np.where(reach < _NEAR, reach / _NEAR, 1 + np.log(np.maximum(reach, _NEAR) / _NEAR) / np.log(_FAR / _NEAR) * (_SLICES - 2))
+        s = np.where(
+            reach < _NEAR,
+            reach / _NEAR,
+            1 + np.log(np.maximum(reach, _NEAR) / _NEAR) / np.log(_FAR / _NEAR) * (_SLICES - 2),
+        )
         low = np.minimum(np.floor(s), _SLICES - 2)
         share = (s - low).astype(np.float32)[:, None]
         rows = -(-n // _FOLD)
@@ -78,7 +90,9 @@ class ViewMedium:
         out = []
         for step in (0, 1):
             fold[1, :n] = at + (low + step) * self.height
-            got = cv2.remap(self.depth_atlas, fold[0].reshape(rows, _FOLD), fold[1].reshape(rows, _FOLD), cv2.INTER_LINEAR)
+            got = cv2.remap(
+                self.depth_atlas, fold[0].reshape(rows, _FOLD), fold[1].reshape(rows, _FOLD), cv2.INTER_LINEAR
+            )
             out.append(got.reshape(-1, 4)[:n])
         value = out[0] * (1 - share) + out[1] * share
         extra = np.clip(np.where(np.isfinite(distance), distance, 400.0) - _FAR, 0, 400) * self.tail
@@ -86,7 +100,14 @@ class ViewMedium:
 
 
 def prepare(
-    eye: F32, direction: F32, c: Condition, world: World, t: float, lights: Sequence[Light], shape: tuple[int, int], lit: bool
+    eye: F32,
+    direction: F32,
+    c: Condition,
+    world: World,
+    t: float,
+    lights: Sequence[Light],
+    shape: tuple[int, int],
+    lit: bool,
 ) -> ViewMedium | None:
     """Integrate the medium over a coarse grid of view rays (h×w×3 unit, world frame); None in clear air.
 
@@ -95,7 +116,9 @@ def prepare(
     if c.medium == "clear":
         return None
     h, w = direction.shape[:2]
-    edge = np.concatenate([[0.0], _NEAR * (_FAR / _NEAR) ** (np.arange(_SLICES - 1) / (_SLICES - 2))]).astype(np.float32)
+    edge = np.concatenate([[0.0], _NEAR * (_FAR / _NEAR) ** (np.arange(_SLICES - 1) / (_SLICES - 2))]).astype(
+        np.float32
+    )
     middle, thick = 0.5 * (edge[1:] + edge[:-1]), np.diff(edge)
     point = eye + middle[:, None, None, None] * direction[None]
     flat = point.reshape(-1, 3)

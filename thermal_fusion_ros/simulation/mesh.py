@@ -35,7 +35,9 @@ class Mesh:
     smooth: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
 
     @staticmethod
-    def of(vertices: ArrayLike, triangles: ArrayLike, material: int, normals: ArrayLike | None = None) -> Mesh:
+    def of(
+        vertices: ArrayLike, triangles: ArrayLike, material: int, normals: ArrayLike | None = None
+    ) -> Mesh:
         """A mesh of one material; `normals` (V×3) makes it smooth."""
         v = np.ascontiguousarray(vertices, np.float32).reshape(-1, 3)
         f = np.ascontiguousarray(triangles, np.int32).reshape(-1, 3)
@@ -186,7 +188,9 @@ def ellipsoid(center: ArrayLike, radii: ArrayLike, material: int, around: int = 
     r = np.broadcast_to(np.asarray(radii, np.float64), (3,))
     normals = unit / r
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    return Mesh.of(unit * r + np.asarray(center), _grid_faces(rings + 1, around, closed=True), material, normals)
+    return Mesh.of(
+        unit * r + np.asarray(center), _grid_faces(rings + 1, around, closed=True), material, normals
+    )
 
 
 def _grid_faces(rows: int, columns: int, closed: bool) -> I32:
@@ -226,7 +230,9 @@ def tube(
     slope = np.gradient(r) / np.maximum(np.linalg.norm(np.gradient(p, axis=0), axis=1), 1e-9)
     normal = normal - tangent[:, None] * slope[:, None, None]
     normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-9)
-    mesh = Mesh.of(v.reshape(-1, 3), _grid_faces(len(p), around, closed=True), material, normal.reshape(-1, 3))
+    mesh = Mesh.of(
+        v.reshape(-1, 3), _grid_faces(len(p), around, closed=True), material, normal.reshape(-1, 3)
+    )
     if not caps:
         return mesh
     ends = [
@@ -250,7 +256,9 @@ def cylinder(start: ArrayLike, end: ArrayLike, radius: float, material: int, aro
     return merge([side, *(Mesh.of(np.vstack([rim[i], c]), fan, material) for i, c in ((0, a), (1, b)))])
 
 
-def cone(base: ArrayLike, height: float, radius: float, material: int, around: int = 12, top: float = 0.0) -> Mesh:
+def cone(
+    base: ArrayLike, height: float, radius: float, material: int, around: int = 12, top: float = 0.0
+) -> Mesh:
     """An upright cone or its frustum."""
     b = np.asarray(base, np.float64)
     return tube([b, b + [0, 0, height]], [radius, max(top, 1e-3)], material, around, caps=False)
@@ -269,7 +277,9 @@ def heightfield(x: ArrayLike, y: ArrayLike, z: ArrayLike, material: int) -> Mesh
     normal = np.stack([-gx, -gy, np.ones_like(zs)], -1)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
     grid = np.stack([*np.meshgrid(xs, ys, indexing="ij"), zs], -1)
-    return Mesh.of(grid.reshape(-1, 3), _grid_faces(len(xs), len(ys), closed=False), material, normal.reshape(-1, 3))
+    return Mesh.of(
+        grid.reshape(-1, 3), _grid_faces(len(xs), len(ys), closed=False), material, normal.reshape(-1, 3)
+    )
 
 
 def shards(
@@ -289,6 +299,10 @@ def shards(
     w = np.cross(f, u)
     w /= np.maximum(np.linalg.norm(w, axis=1, keepdims=True), 1e-9)
     size = np.broadcast_to(np.asarray(sizes, np.float64), (n,))[:, None]
-    v = np.stack([c - 0.6 * size * u, c + 0.6 * size * u + 0.25 * size * w, c + stretch * size * w], 1).reshape(-1, 3)
-    mesh = Mesh.of(v, np.arange(3 * n).reshape(-1, 3), 0, np.repeat(np.asarray(normals, np.float64), 3, axis=0))
+    v = np.stack(
+        [c - 0.6 * size * u, c + 0.6 * size * u + 0.25 * size * w, c + stretch * size * w], 1
+    ).reshape(-1, 3)
+    mesh = Mesh.of(
+        v, np.arange(3 * n).reshape(-1, 3), 0, np.repeat(np.asarray(normals, np.float64), 3, axis=0)
+    )
     return replace(mesh, material=np.broadcast_to(np.asarray(material, np.int32), (n,)).copy())

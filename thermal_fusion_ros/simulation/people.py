@@ -24,13 +24,17 @@ SKINS = ("e3b797", "c99a7c", "a87455", "7c5138", "593a29")
 HAIRS = ("1b1512", "2c2019", "4b3524", "80623c", "8a8580", "5a2f1d")
 
 
-def body(palette: Palette, rng: np.random.Generator, height: float, vest: bool = False) -> tuple[m.Mesh, dict[str, str]]:
+def body(
+    palette: Palette, rng: np.random.Generator, height: float, vest: bool = False
+) -> tuple[m.Mesh, dict[str, str]]:
     """A dressed body in its rest frames (each bone's origin at its joint, limbs pointing down)."""
     name = str(rng.choice(list(JACKETS), p=[0.15, 0.09, 0.19, 0.14, 0.1, 0.05, 0.09, 0.1, 0.03, 0.06]))
     if vest:
         name = str(rng.choice(["orange", "yellow"]))
     jacket = palette("jacket", color=srgb(JACKETS[name]), body=round(float(rng.uniform(0.26, 0.42)), 2))
-    trousers = palette("trousers", color=srgb(str(rng.choice(TROUSERS))), body=round(float(rng.uniform(0.36, 0.52)), 2))
+    trousers = palette(
+        "trousers", color=srgb(str(rng.choice(TROUSERS))), body=round(float(rng.uniform(0.36, 0.52)), 2)
+    )
     skin = palette("skin", color=srgb(str(rng.choice(SKINS))))
     hair = palette("hair", color=srgb(str(rng.choice(HAIRS))))
     shoe = palette("shoe")
@@ -53,9 +57,19 @@ def body(palette: Palette, rng: np.random.Generator, height: float, vest: bool =
     ]  # fmt: skip
     chest = m.loft([ring(*r) for r in top], jacket, closed=True).smoothed(80)
     parts.append(
-        chest.heated(lambda v: 1.8 * np.exp(-(((v[:, 2] / h + HIP - 0.70) / 0.12) ** 2)) * (1 - 6 * np.abs(v[:, 1]) / h))
+        chest.heated(
+            lambda v: (
+                1.8 * np.exp(-(((v[:, 2] / h + HIP - 0.70) / 0.12) ** 2)) * (1 - 6 * np.abs(v[:, 1]) / h)
+            )
+        )
     )
-    hips = [(0.46, 0.0, 0.0), (0.465, 0.040, 0.060), (0.49, 0.062, 0.088), (0.53, 0.066, 0.092), (0.56, 0.055, 0.08)]
+    hips = [
+        (0.46, 0.0, 0.0),
+        (0.465, 0.040, 0.060),
+        (0.49, 0.062, 0.088),
+        (0.53, 0.066, 0.092),
+        (0.56, 0.055, 0.08),
+    ]
     parts.append(m.loft([ring(*r) for r in hips], trousers, closed=True).smoothed(80))
     parts.append(m.tube([[0, 0, (0.82 - HIP) * h], [0.006 * h, 0, (0.885 - HIP) * h]], 0.031 * h, skin, 12))
     if rng.random() < 0.3:
@@ -72,7 +86,9 @@ def body(palette: Palette, rng: np.random.Generator, height: float, vest: bool =
         m.ellipsoid([0.0, -0.043 * h, 0.055 * h], [0.012 * h, 0.006 * h, 0.017 * h], skin, 8, 6),
     ]
     style = rng.choice(["short", "long", "cap", "helmet" if vest else "short"])
-    cover = palette("jacket", color=srgb("d6b21f" if vest else JACKETS[str(rng.choice(list(JACKETS)))]), body=0.25)
+    cover = palette(
+        "jacket", color=srgb("d6b21f" if vest else JACKETS[str(rng.choice(list(JACKETS)))]), body=0.25
+    )
     crown = hair if style in ("short", "long") else cover
     face.append(m.ellipsoid([-0.010 * h, 0, 0.072 * h], [0.053 * h, 0.0465 * h, 0.055 * h], crown, 18, 10))
     if style == "long":
@@ -88,19 +104,42 @@ def body(palette: Palette, rng: np.random.Generator, height: float, vest: bool =
         meshes.append(arm.heated(-0.6).on_bone(upper))
         sleeve = skin if short_sleeves else jacket
         lower = [
-            m.tube([[0, 0, 0], [0, 0, -0.05 * h], [0, 0, -FOREARM * h]], np.array([0.026, 0.026, 0.019]) * h * b, sleeve, 12),
-            m.ellipsoid([0.004 * h, 0, -(FOREARM + 0.038) * h], [0.020 * h, 0.011 * h, 0.044 * h], skin, 10, 8).heated(-2.0),
-            m.ellipsoid([0.020 * h, -side * 0.006 * h, -(FOREARM + 0.028) * h], [0.008 * h, 0.007 * h, 0.022 * h], skin, 8, 6),
+            m.tube(
+                [[0, 0, 0], [0, 0, -0.05 * h], [0, 0, -FOREARM * h]],
+                np.array([0.026, 0.026, 0.019]) * h * b,
+                sleeve,
+                12,
+            ),
+            m.ellipsoid(
+                [0.004 * h, 0, -(FOREARM + 0.038) * h], [0.020 * h, 0.011 * h, 0.044 * h], skin, 10, 8
+            ).heated(-2.0),
+            m.ellipsoid(
+                [0.020 * h, -side * 0.006 * h, -(FOREARM + 0.028) * h],
+                [0.008 * h, 0.007 * h, 0.022 * h],
+                skin,
+                8,
+                6,
+            ),
         ]
         meshes.append(m.merge(lower).heated(-0.9).on_bone(fore))
     for thigh, shank, foot in ((THIGH_L, SHANK_L, FOOT_L), (THIGH_R, SHANK_R, FOOT_R)):
         meshes.append(
-            m.tube([[0, 0, 0.01 * h], [0, 0, -0.10 * h], [0, 0, -THIGH * h]],
-                   np.array([0.046, 0.048, 0.038]) * h * b, trousers, 14).on_bone(thigh)  # fmt: skip
+            m.tube(
+                [[0, 0, 0.01 * h], [0, 0, -0.10 * h], [0, 0, -THIGH * h]],
+                np.array([0.046, 0.048, 0.038]) * h * b,
+                trousers,
+                14,
+            ).on_bone(thigh)  # fmt: skip
         )
         meshes.append(
-            m.tube([[0, 0, 0], [-0.006 * h, 0, -0.07 * h], [0, 0, -0.16 * h], [0, 0, -SHANK * h]],
-                   np.array([0.038, 0.036, 0.029, 0.029]) * h * b, trousers, 14).heated(-0.8).on_bone(shank)  # fmt: skip
+            m.tube(
+                [[0, 0, 0], [-0.006 * h, 0, -0.07 * h], [0, 0, -0.16 * h], [0, 0, -SHANK * h]],
+                np.array([0.038, 0.036, 0.029, 0.029]) * h * b,
+                trousers,
+                14,
+            )
+            .heated(-0.8)
+            .on_bone(shank)  # fmt: skip
         )
         sole = [
             m.ellipsoid([0.020 * h, 0, -0.008 * h], [0.046 * h, 0.028 * h, 0.030 * h], shoe, 14, 8),
@@ -174,12 +213,23 @@ def standing(h: float, x: float, y: float, z: float, yaw: float, rng: np.random.
 
 
 def pedestrian(
-    palette: Palette, rng: np.random.Generator, track: Track, ground: Callable[[float, float], float], vest: bool = False
+    palette: Palette,
+    rng: np.random.Generator,
+    track: Track,
+    ground: Callable[[float, float], float],
+    vest: bool = False,
 ) -> Actor:
     """Somebody walking along a track."""
     h = float(np.clip(rng.normal(1.72, 0.09), 1.5, 1.95))
     mesh, facts = body(palette, rng, h, vest)
-    return Actor("person", mesh, walking(h, track, float(rng.uniform(0, 6)), ground), {**facts, "does": "walking"}, (), 0.5)
+    return Actor(
+        "person",
+        mesh,
+        walking(h, track, float(rng.uniform(0, 6)), ground),
+        {**facts, "does": "walking"},
+        (),
+        0.5,
+    )
 
 
 def bystander(

@@ -20,7 +20,14 @@ def broadleaf(palette: Palette, rng: np.random.Generator, height: float, leaves:
     trunk_r = 0.017 * height + 0.05
     fork = height * float(rng.uniform(0.28, 0.42))
     lean = rng.normal(0, 0.02, 2) * height
-    spine = np.array([[0, 0, -0.15], [0.2 * lean[0], 0.2 * lean[1], 0.12 * height], [*(0.6 * lean), fork], [*lean, 0.72 * height]])
+    spine = np.array(
+        [
+            [0, 0, -0.15],
+            [0.2 * lean[0], 0.2 * lean[1], 0.12 * height],
+            [*(0.6 * lean), fork],
+            [*lean, 0.72 * height],
+        ]
+    )
     parts = [m.tube(spine, [trunk_r * 1.35, trunk_r, 0.75 * trunk_r, 0.22 * trunk_r], bark, 9, caps=False)]
     tips = [spine[-1]]
     for k in range(int(rng.integers(5, 9))):
@@ -42,19 +49,36 @@ def broadleaf(palette: Palette, rng: np.random.Generator, height: float, leaves:
     which = rng.integers(0, len(centres), leaves)
     radius = height * rng.uniform(0.09, 0.15, len(centres))
     direction = _unit(rng.normal(size=(leaves, 3)))
-    at = centres[which] + direction * (radius[which] * rng.uniform(0.35, 1.0, leaves) ** 0.5)[:, None] * [1, 1, 0.75]
+    at = centres[which] + direction * (radius[which] * rng.uniform(0.35, 1.0, leaves) ** 0.5)[:, None] * [
+        1,
+        1,
+        0.75,
+    ]
     middle = centres.mean(0)
     normal = _unit(0.65 * _unit(at - middle) + 0.45 * direction + [0, 0, 0.25])
     size = height * 0.026 * rng.uniform(0.7, 1.4, leaves) * (1500 / leaves) ** 0.5
-    parts.append(m.shards(at, normal, size, leaf, rng, facing=_unit(direction + rng.normal(0, 0.6, (leaves, 3)))))
+    parts.append(
+        m.shards(at, normal, size, leaf, rng, facing=_unit(direction + rng.normal(0, 0.6, (leaves, 3))))
+    )
     return m.merge(parts)
 
 
 def conifer(palette: Palette, rng: np.random.Generator, height: float, leaves: int = 1400) -> m.Mesh:
     """A spruce at the origin: whorls of drooping branches covered in needles."""
-    bark, needle = palette("bark"), palette("needle", color=srgb(str(rng.choice(["46583c", "3d5040", "4e5c3a"]))))
+    bark, needle = (
+        palette("bark"),
+        palette("needle", color=srgb(str(rng.choice(["46583c", "3d5040", "4e5c3a"])))),
+    )
     r = 0.012 * height + 0.06
-    parts = [m.tube([[0, 0, -0.15], [0, 0, 0.5 * height], [0, 0, height]], [r * 1.2, 0.6 * r, 0.03], bark, 8, caps=False)]
+    parts = [
+        m.tube(
+            [[0, 0, -0.15], [0, 0, 0.5 * height], [0, 0, height]],
+            [r * 1.2, 0.6 * r, 0.03],
+            bark,
+            8,
+            caps=False,
+        )
+    ]
     low = float(rng.uniform(0.12, 0.3))
     f = rng.uniform(0, 1, leaves) ** 0.75
     whorl = np.round(f * 13) / 13 + rng.normal(0, 0.012, leaves)
@@ -63,10 +87,19 @@ def conifer(palette: Palette, rng: np.random.Generator, height: float, leaves: i
     a = np.floor(rng.uniform(0, 9, leaves)) / 9 * 2 * np.pi + whorl * 40 + rng.normal(0, 0.13, leaves)
     out = rng.uniform(0.12, 1.0, leaves) ** 0.6
     droop = 0.32 * spread * out**2
-    at = np.stack([np.cos(a) * spread * out, np.sin(a) * spread * out, z - droop + rng.normal(0, 0.012, leaves) * height], -1)
+    at = np.stack(
+        [
+            np.cos(a) * spread * out,
+            np.sin(a) * spread * out,
+            z - droop + rng.normal(0, 0.012, leaves) * height,
+        ],
+        -1,
+    )
     normal = _unit(np.stack([np.cos(a), np.sin(a), np.full(leaves, 0.7)], -1))
     size = height * 0.030 * rng.uniform(0.6, 1.4, leaves) * (1400 / leaves) ** 0.5
-    facing = _unit(np.stack([np.cos(a) * 0.5, np.sin(a) * 0.5, np.ones(leaves)], -1) + rng.normal(0, 0.45, (leaves, 3)))
+    facing = _unit(
+        np.stack([np.cos(a) * 0.5, np.sin(a) * 0.5, np.ones(leaves)], -1) + rng.normal(0, 0.45, (leaves, 3))
+    )
     parts.append(m.shards(at, normal, size, needle, rng, facing=facing, stretch=2.6))
     return m.merge(parts)
 
@@ -77,12 +110,32 @@ def bush(palette: Palette, rng: np.random.Generator, radius: float, leaves: int 
     direction = _unit(rng.normal(size=(leaves, 3)))
     at = direction * radius * rng.uniform(0.55, 1.0, leaves)[:, None] * [1, 1, 0.8] + [0, 0, 0.6 * radius]
     at[:, 2] = np.maximum(at[:, 2], 0.03)
-    core = m.ellipsoid([0, 0, 0.5 * radius], [0.7 * radius, 0.7 * radius, 0.6 * radius], palette("bush", color=srgb("2b4020")), 10, 6)
+    core = m.ellipsoid(
+        [0, 0, 0.5 * radius],
+        [0.7 * radius, 0.7 * radius, 0.6 * radius],
+        palette("bush", color=srgb("2b4020")),
+        10,
+        6,
+    )
     size = radius * 0.16 * rng.uniform(0.7, 1.4, leaves) * (350 / leaves) ** 0.4
-    return m.merge([core, m.shards(at, _unit(direction + [0, 0, 0.3]), size, leaf, rng, facing=_unit(direction + rng.normal(0, 0.7, (leaves, 3))))])
+    return m.merge(
+        [
+            core,
+            m.shards(
+                at,
+                _unit(direction + [0, 0, 0.3]),
+                size,
+                leaf,
+                rng,
+                facing=_unit(direction + rng.normal(0, 0.7, (leaves, 3))),
+            ),
+        ]
+    )
 
 
-def grass(palette: Palette, rng: np.random.Generator, at: np.ndarray, height: float = 0.22, color: str = "6a8238") -> m.Mesh:
+def grass(
+    palette: Palette, rng: np.random.Generator, at: np.ndarray, height: float = 0.22, color: str = "6a8238"
+) -> m.Mesh:
     """Blades standing at N×3 points."""
     n = len(at)
     blade = palette("leaf", name="blade", color=srgb(color), translucency=0.35)
@@ -93,7 +146,9 @@ def grass(palette: Palette, rng: np.random.Generator, at: np.ndarray, height: fl
     w = (0.012 + 0.02 * tall)[:, None]
     tip = at + np.column_stack([lean, tall])
     v = np.stack([at - across * w, at + across * w, tip], 1).reshape(-1, 3)
-    normal = np.repeat(_unit(np.stack([0.3 * np.cos(a + 1.57), 0.3 * np.sin(a + 1.57), np.ones(n)], -1)), 3, axis=0)
+    normal = np.repeat(
+        _unit(np.stack([0.3 * np.cos(a + 1.57), 0.3 * np.sin(a + 1.57), np.ones(n)], -1)), 3, axis=0
+    )
     return m.Mesh.of(v, np.arange(3 * n).reshape(-1, 3), blade, normal)
 
 

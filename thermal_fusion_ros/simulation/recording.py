@@ -32,7 +32,10 @@ class SimulatedSource(Recording):
         super().__init__(f"simulated {c.world}, {c.condition}, seed {c.seed}")
         self.simulator, self.seconds, self.keep_truth = simulator, seconds, keep_truth
         self.truth: dict[tuple[int, str], Truth] = {}
-        self.camera_info = {"rgb": camera_info(simulator.rig.rgb), "thermal": camera_info(simulator.rig.thermal)}
+        self.camera_info = {
+            "rgb": camera_info(simulator.rig.rgb),
+            "thermal": camera_info(simulator.rig.thermal),
+        }
 
     @property
     def frame_count(self) -> int | None:
@@ -48,7 +51,9 @@ class SimulatedSource(Recording):
             yield Arrival(shot.frame.stamp_ns, shot.frame)
 
 
-def demo_source(seconds: float = 6.0, seed: int = 0, keep_truth: bool = True, **settings: Any) -> SimulatedSource:
+def demo_source(
+    seconds: float = 6.0, seed: int = 0, keep_truth: bool = True, **settings: Any
+) -> SimulatedSource:
     """The demo's recording: a street at night in smoke, temperature-linear thermal, no shutter event."""
     from dataclasses import replace
 
@@ -74,11 +79,15 @@ def camera_info(camera: Camera) -> Any:
         p=np.hstack([k, np.zeros((3, 1))]).reshape(-1),
         binning_x=0,
         binning_y=0,
-        roi=types["sensor_msgs/msg/RegionOfInterest"](x_offset=0, y_offset=0, height=0, width=0, do_rectify=False),
+        roi=types["sensor_msgs/msg/RegionOfInterest"](
+            x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
+        ),
     )
 
 
-def write_bag(writer: BagWriter, simulator: Simulator, seconds: float, truth: str = "png", on_frame: Any = lambda: None) -> int:
+def write_bag(
+    writer: BagWriter, simulator: Simulator, seconds: float, truth: str = "png", on_frame: Any = lambda: None
+) -> int:
     """Write images, camera_info, TF, clock and ground truth; returns the number of frames.
 
     `truth`: "png" (lossless 16-bit PNG: depth in millimetres up to 65.5 m and 0 beyond, temperature in 0.01 K,
@@ -133,7 +142,9 @@ class _BagParts:
         x, y, z, w = (float(v) for v in Rotation.from_matrix(matrix[:3, :3]).as_quat())
         t = matrix[:3, 3]
         return self.writer.type("geometry_msgs/msg/Transform")(
-            translation=self.writer.type("geometry_msgs/msg/Vector3")(x=float(t[0]), y=float(t[1]), z=float(t[2])),
+            translation=self.writer.type("geometry_msgs/msg/Vector3")(
+                x=float(t[0]), y=float(t[1]), z=float(t[2])
+            ),
             rotation=self.writer.type("geometry_msgs/msg/Quaternion")(x=x, y=y, z=z, w=w),
         )
 
@@ -177,13 +188,21 @@ class _BagParts:
         height, width = picture.shape
         flat = np.ascontiguousarray(picture).view(np.uint8).reshape(-1)
         message = self.writer.type("sensor_msgs/msg/Image")(
-            header=header, height=height, width=width, encoding=encoding, is_bigendian=0, step=flat.size // height, data=flat
+            header=header,
+            height=height,
+            width=width,
+            encoding=encoding,
+            is_bigendian=0,
+            step=flat.size // height,
+            data=flat,
         )
         self.writer.write(topic, message, stamp)
 
     def _png(self, topic: str, picture: NDArray[np.uint16], header: Any, stamp: int) -> None:
         data = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].reshape(-1)
-        message = self.writer.type("sensor_msgs/msg/CompressedImage")(header=header, format="16UC1; png compressed ", data=data)
+        message = self.writer.type("sensor_msgs/msg/CompressedImage")(
+            header=header, format="16UC1; png compressed ", data=data
+        )
         self.writer.write(topic, message, stamp)
 
 

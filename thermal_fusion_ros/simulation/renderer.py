@@ -59,7 +59,14 @@ class ThermalPicture:
 class View:
     """One camera at one pose and moment. Both spectra of the same view share its rays."""
 
-    def __init__(self, renderer: Renderer, camera: Camera, world_from_camera: NDArray[np.floating], t: float, moment: Moment | None = None):
+    def __init__(
+        self,
+        renderer: Renderer,
+        camera: Camera,
+        world_from_camera: NDArray[np.floating],
+        t: float,
+        moment: Moment | None = None,
+    ):
         self.renderer, self.camera, self.t = renderer, camera, t
         self.pose = np.asarray(world_from_camera, np.float32)
         self.eye = self.pose[:3, 3]
@@ -82,11 +89,15 @@ class View:
         inside = np.zeros((c.height, c.width), bool)
         inverse = np.linalg.inv(self.pose.astype(np.float64))
         for low, high in self.moment.boxes if self.moment.caster is not None else ():
-            corners = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
+            corners = np.array(
+                [[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])]
+            )
             seen = corners @ inverse[:3, :3].T + inverse[:3, 3]
             if (seen[:, 2] <= 0.05).all():
                 continue
-            if (seen[:, 2] <= 0.3).any() or np.abs(seen[:, :2] / seen[:, 2:]).max() > 1.5:  # too near, or past the lens model
+            if (seen[:, 2] <= 0.3).any() or np.abs(
+                seen[:, :2] / seen[:, 2:]
+            ).max() > 1.5:  # too near, or past the lens model
                 if (np.abs(seen[:, 0]) - np.maximum(seen[:, 2], 0) * 3 < 1).any():
                     inside[:] = True
                 continue
@@ -106,7 +117,13 @@ class View:
     @cached_property
     def lights(self) -> list[Light]:
         """Lamps that matter here."""
-        return gather(self.moment, self.renderer.condition, self.renderer.headlamp(self.pose), self.pose, self.renderer.most_lamps)
+        return gather(
+            self.moment,
+            self.renderer.condition,
+            self.renderer.headlamp(self.pose),
+            self.pose,
+            self.renderer.most_lamps,
+        )
 
     @cached_property
     def medium(self) -> media.ViewMedium | None:
@@ -122,7 +139,16 @@ class View:
         columns = np.clip(((np.arange(w) + 0.5) * c.width / w - 0.5).round().astype(int), 0, c.width - 1)
         direction = c.rays()[np.ix_(rows, columns)] @ self.pose[:3, :3].T
         lights = self.lights if lit else []
-        return media.prepare(self.eye, direction, self.renderer.condition, self.renderer.world, self.t, lights, (c.height, c.width), lit)
+        return media.prepare(
+            self.eye,
+            direction,
+            self.renderer.condition,
+            self.renderer.world,
+            self.t,
+            lights,
+            (c.height, c.width),
+            lit,
+        )
 
     @cached_property
     def geometry(self) -> Geometry:
@@ -220,12 +246,16 @@ class View:
         small = np.ones(len(some), np.float32)
         # The same directions in every frame: noise that moved would flicker.
         reach = 2.2 if not self.renderer.world.indoor else 1.2
-        small[s.index] = shading.openness(self.moment, s, reach, np.random.default_rng(5), self.renderer.openness_rays)
+        small[s.index] = shading.openness(
+            self.moment, s, reach, np.random.default_rng(5), self.renderer.openness_rays
+        )
         picture = cv2.blur(small.reshape(grid.shape), (3, 3))
         full = cv2.resize(picture, (c.width, c.height), interpolation=cv2.INTER_LINEAR)
         return full.reshape(-1)
 
-    def _shade(self, rays: F32, hits: Hits, s: Surface, pixel: NDArray[np.intp], open_map: F32, dx: float, dy: float) -> tuple[F32, F32]:
+    def _shade(
+        self, rays: F32, hits: Hits, s: Surface, pixel: NDArray[np.intp], open_map: F32, dx: float, dy: float
+    ) -> tuple[F32, F32]:
         r, c = self.renderer, self.renderer.condition
         out = np.empty((len(rays), 3), np.float32)
         missed = np.flatnonzero(hits.face < 0)
@@ -237,12 +267,23 @@ class View:
                 sunlit = shading.sunlight(self.moment, s, c, r.stage.materials)
             elif not r.world.indoor:
                 sunlit[:] = 0.8  # moonlight among street lamps: too weak to be worth its shadows
-            lit = shading.shade(self.moment, s, r.stage.materials, c, self.lights, self.camera.pixel_angle, open_map[pixel[s.index]], sunlit)
+            lit = shading.shade(
+                self.moment,
+                s,
+                r.stage.materials,
+                c,
+                self.lights,
+                self.camera.pixel_angle,
+                open_map[pixel[s.index]],
+                sunlit,
+            )
             out[s.index] = lit
         if self.medium is None:
             return out, np.ones(len(rays), np.float32)
         v, u = np.divmod(pixel, self.camera.width)
-        depth, glow = self.medium.look_up((u + dx).astype(np.float32), (v + dy).astype(np.float32), hits.distance)
+        depth, glow = self.medium.look_up(
+            (u + dx).astype(np.float32), (v + dy).astype(np.float32), hits.distance
+        )
         through = np.exp(-depth)
         return out * through[:, None] + glow, through
 
@@ -265,7 +306,12 @@ class View:
             differs = key[a] != key[b]
             jump = np.abs(inverse[a] - inverse[b]) > 0.03 * np.maximum(inverse[a], inverse[b]) + 0.002
             bend = np.einsum("...i,...i->...", normal[a], normal[b]) < 0.90
-            broken = differs | (jump & bend) | (jump & (np.abs(inverse[a] - inverse[b]) > 0.08 * np.maximum(inverse[a], inverse[b]))) | bend
+            broken = (
+                differs
+                | (jump & bend)
+                | (jump & (np.abs(inverse[a] - inverse[b]) > 0.08 * np.maximum(inverse[a], inverse[b])))
+                | bend
+            )
             edge[a] |= broken
             edge[b] |= broken
         thin = np.zeros(shape[0] * shape[1], np.float32)
@@ -283,14 +329,20 @@ class View:
         temperature = np.full(count, np.nan, np.float32)
         missed = np.flatnonzero(hits.face < 0)
         if len(missed):
-            far = sky.temperature(rays[missed, 3:], c, self.t) if not r.world.indoor else np.full(len(missed), c.interior_k, np.float32)
+            far = (
+                sky.temperature(rays[missed, 3:], c, self.t)
+                if not r.world.indoor
+                else np.full(len(missed), c.interior_k, np.float32)
+            )
             signal[missed] = heat.signal(far)
         if len(s.index):
             sunlit = np.zeros(len(s.index), np.float32)
             if c.sun_heating_k > 0.5 and not r.world.indoor:
                 # Surfaces remember: half of their warmth is from where the sun stood a while ago.
                 past = _turned(c.sun_direction, -0.12)
-                sunlit = 0.55 * shading.sunlight(self.moment, s, c, table) + 0.45 * shading.sunlight(self.moment, s, c, table, past)
+                sunlit = 0.55 * shading.sunlight(self.moment, s, c, table) + 0.45 * shading.sunlight(
+                    self.moment, s, c, table, past
+                )
             kelvin = heat.surface_temperature(s, table, c, sunlit, r.world.indoor)
             temperature[s.index] = kelvin
             signal[s.index] = heat.apparent_signal(s, kelvin, table, c, r.world.indoor)
@@ -308,7 +360,9 @@ class View:
             warm = air + (4.0 if c.medium == "smoke" else 0.0)
             signal = signal * passed + (1 - passed) * heat.signal(warm)
         shape = (camera.height, camera.width)
-        return ThermalPicture(signal.reshape(shape), temperature.reshape(shape), passed.reshape(shape), self.geometry)
+        return ThermalPicture(
+            signal.reshape(shape), temperature.reshape(shape), passed.reshape(shape), self.geometry
+        )
 
 
 def _turned(direction: F32, angle: float) -> F32:
@@ -322,7 +376,14 @@ class Renderer:
 
     radiance_limit = 3.0  # of one sample along an edge: a lamp's rim must not be as bright as its middle
 
-    def __init__(self, world: World, condition: Condition, quality: str = "fine", headlamp: str = "auto", stage: Stage | None = None):
+    def __init__(
+        self,
+        world: World,
+        condition: Condition,
+        quality: str = "fine",
+        headlamp: str = "auto",
+        stage: Stage | None = None,
+    ):
         self.world, self.condition = world, condition
         self.stage = stage or Stage(world)
         self.extra_rays = 3 if quality == "fine" else 0
@@ -341,6 +402,8 @@ class Renderer:
         color = (11.0, 10.7, 10.2)
         return (Lamp(tuple(map(float, at)), color, tuple(map(float, axis)), 0.62, 28.0, "always"),)  # type: ignore[arg-type]
 
-    def view(self, camera: Camera, world_from_camera: NDArray[np.floating], t: float, moment: Moment | None = None) -> View:
+    def view(
+        self, camera: Camera, world_from_camera: NDArray[np.floating], t: float, moment: Moment | None = None
+    ) -> View:
         """A camera in this world at time `t`."""
         return View(self, camera, world_from_camera, t, moment)

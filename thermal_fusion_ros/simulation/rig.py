@@ -72,7 +72,9 @@ def _rays(camera: Camera, dx: float, dy: float) -> F32:
     xd, yd = (u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy
     k1, k2, p1, p2, k3 = camera.distortion
     x, y = xd.copy(), yd.copy()
-    for _ in range(40):  # fixed point of Brown's model; converges for every lens that is invertible in its picture
+    for _ in range(
+        40
+    ):  # fixed point of Brown's model; converges for every lens that is invertible in its picture
         r2 = x * x + y * y
         radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
         x, y = (
@@ -132,11 +134,17 @@ def default_rig(
 ) -> Rig:  # fmt: skip
     """A 63° RGB camera and, `baseline_m` to its right, a 58° thermal one, slightly askew as real ones are."""
     if min(width, height, thermal_width, thermal_height) < 16:
-        raise InputError(f"camera size {width}x{height}/{thermal_width}x{thermal_height}: at least 16 pixels each way")
+        raise InputError(
+            f"camera size {width}x{height}/{thermal_width}x{thermal_height}: at least 16 pixels each way"
+        )
     if not np.isfinite(baseline_m) or abs(baseline_m) > 2:
         raise InputError(f"baseline {baseline_m} m: between -2 and 2")
-    rgb = Camera(640, 480, 522.0, 521.0, 322.5, 236.5, (-0.082, 0.031, 0.0006, -0.0004, 0.0), "rgb_optical_frame")
-    thermal = Camera(640, 480, 577.0, 578.0, 314.0, 243.0, (-0.155, 0.062, -0.0005, 0.0008, 0.0), "thermal_optical_frame")
+    rgb = Camera(
+        640, 480, 522.0, 521.0, 322.5, 236.5, (-0.082, 0.031, 0.0006, -0.0004, 0.0), "rgb_optical_frame"
+    )
+    thermal = Camera(
+        640, 480, 577.0, 578.0, 314.0, 243.0, (-0.155, 0.062, -0.0005, 0.0008, 0.0), "thermal_optical_frame"
+    )
     base_from_rgb = np.eye(4)
     tilt = m.rotation_y(np.radians(pitch_degrees)).astype(np.float64)
     base_from_rgb[:3, :3] = tilt @ BODY_FROM_OPTICAL
@@ -146,7 +154,10 @@ def default_rig(
     rgb_from_thermal[:3, :3] = askew
     rgb_from_thermal[:3, 3] = (baseline_m, 0.04 * baseline_m, -0.06 * baseline_m)
     return Rig(
-        rgb.resized(width, height), thermal.resized(thermal_width, thermal_height), base_from_rgb, base_from_rgb @ rgb_from_thermal
+        rgb.resized(width, height),
+        thermal.resized(thermal_width, thermal_height),
+        base_from_rgb,
+        base_from_rgb @ rgb_from_thermal,
     )
 
 

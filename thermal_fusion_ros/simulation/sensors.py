@@ -44,7 +44,13 @@ def smear(picture: F32, flow: F32, seconds: float, taps: int = 4) -> F32:
     out = np.zeros_like(picture)
     for k in range(taps):
         a = np.float32((k + 0.5) / taps - 0.5)
-        out += cv2.remap(picture, x + a * move[..., 0], y + a * move[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        out += cv2.remap(
+            picture,
+            x + a * move[..., 0],
+            y + a * move[..., 1],
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
     return out / taps
 
 
@@ -103,7 +109,9 @@ def _bloom(x: F32, c: Condition) -> F32:
     scale = quarter[0] / 160
     halo = 0.055 * cv2.GaussianBlur(bright, (0, 0), 1.6 * scale)
     halo += 0.045 * thick * cv2.GaussianBlur(bright, (0, 0), 5.0 * scale)
-    sixteenth = cv2.resize(bright, (max(quarter[0] // 4, 1), max(quarter[1] // 4, 1)), interpolation=cv2.INTER_AREA)
+    sixteenth = cv2.resize(
+        bright, (max(quarter[0] // 4, 1), max(quarter[1] // 4, 1)), interpolation=cv2.INTER_AREA
+    )
     wide = cv2.GaussianBlur(sixteenth, (0, 0), 4.5 * scale)
     out = x + cv2.resize(halo, (width, height), interpolation=cv2.INTER_LINEAR)
     out += (0.07 * thick) * cv2.resize(wide, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -115,7 +123,15 @@ def _bloom(x: F32, c: Condition) -> F32:
 class ThermalSensor:
     """An uncooled microbolometer: lens blur, NETD, fixed pattern that creeps between shutter events, 16-bit counts."""
 
-    def __init__(self, height: int, width: int, seed: int = 0, netd_k: float = 0.05, blur_px: float = 0.75, pattern: float = 1.0):
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        seed: int = 0,
+        netd_k: float = 0.05,
+        blur_px: float = 0.75,
+        pattern: float = 1.0,
+    ):
         rng = np.random.default_rng([seed, 555])
         self.netd = netd_k * 55.0  # counts
         self.blur = blur_px

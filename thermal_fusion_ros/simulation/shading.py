@@ -97,7 +97,11 @@ def shade(
         around = np.float32(0.26 * on["indoor"] + 0.0012)
         light = around * (0.65 + 0.35 * (1 - up)) * np.ones(3, np.float32)
     else:
-        ground = np.array([0.9, 0.85, 0.75], np.float32) * 0.16 * (sky_light + sun_light * max(float(sun[2]), 0) / np.pi * 0.6)
+        ground = (
+            np.array([0.9, 0.85, 0.75], np.float32)
+            * 0.16
+            * (sky_light + sun_light * max(float(sun[2]), 0) / np.pi * 0.6)
+        )
         light = up * sky_light + (1 - up) * ground
     light = light * openness[:, None]
     facing = normal @ sun
@@ -119,7 +123,9 @@ def shade(
     return _mirror(out, moment, s, table, c, sunlit, indoor)
 
 
-def _mirror(out: F32, moment: Moment, s: Surface, table: MaterialTable, c: Condition, sunlit: F32, indoor: bool) -> F32:
+def _mirror(
+    out: F32, moment: Moment, s: Surface, table: MaterialTable, c: Condition, sunlit: F32, indoor: bool
+) -> F32:
     """Reflection of the surroundings in glossy surfaces (Schlick), without tracing them."""
     gloss = table.gloss[s.material]
     at = np.flatnonzero(gloss > 0)
@@ -135,7 +141,11 @@ def _mirror(out: F32, moment: Moment, s: Surface, table: MaterialTable, c: Condi
     else:
         seen = sky.radiance(r, c, moment.t, detail=c.clouds > 0 and c.time != "night")
         # A skyline of houses and trees stands between the street and the low sky.
-        line = 0.16 + 0.05 * np.sin(5 * np.arctan2(r[:, 1], r[:, 0])) + 0.03 * np.sin(17 * np.arctan2(r[:, 1], r[:, 0]))
+        line = (
+            0.16
+            + 0.05 * np.sin(5 * np.arctan2(r[:, 1], r[:, 0]))
+            + 0.03 * np.sin(17 * np.arctan2(r[:, 1], r[:, 0]))
+        )
         above = np.clip((r[:, 2] - line) / 0.05 + 0.5, 0, 1)[:, None]
         light = sky.mean_radiance(c) + np.array(c.sun, np.float32) * 0.1
         dark = light * np.where(r[:, 2:] > 0, 0.20, 0.10)

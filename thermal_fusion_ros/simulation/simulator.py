@@ -33,7 +33,12 @@ class Shot:
 def rig_of(config: SimulationConfig) -> Rig:
     """The rig a configuration describes."""
     rig = default_rig(
-        config.width, config.height, config.thermal_width, config.thermal_height, config.baseline_m, config.camera_height_m
+        config.width,
+        config.height,
+        config.thermal_width,
+        config.thermal_height,
+        config.baseline_m,
+        config.camera_height_m,
     )
     from dataclasses import replace
 
@@ -48,7 +53,9 @@ def rig_of(config: SimulationConfig) -> Rig:
 class Simulator:
     """A rig in a world. Any moment can be asked for in any order; the same moment gives the same bytes."""
 
-    def __init__(self, config: SimulationConfig, rig: Rig | None = None, world: worlds.World | None = None) -> None:
+    def __init__(
+        self, config: SimulationConfig, rig: Rig | None = None, world: worlds.World | None = None
+    ) -> None:
         self.config = config
         self.condition = conditions.parse(config.condition)
         self.world = world or worlds.build(config.world, config.seed)
@@ -72,10 +79,14 @@ class Simulator:
         rig, c = self.rig, self.condition
         view = self._view(rig.rgb, rig.base_from_rgb, t)
         picture = view.visible()
-        linear = sensors.smear(picture.radiance, self._flow(view, rig.base_from_rgb, t), sensors.EXPOSURE_S[c.time])
+        linear = sensors.smear(
+            picture.radiance, self._flow(view, rig.base_from_rgb, t), sensors.EXPOSURE_S[c.time]
+        )
         stamp = FIRST_STAMP_NS + round((t + rig.rgb_timing.latency_s) * 1e9)
         frame = RgbFrame(stamp, sensors.develop(linear, c, self._rng(0, t)), rig.rgb.frame_id)
-        return Shot(frame, t, self._truth(view, picture.transmission, None, stamp, t, False) if truth else None)
+        return Shot(
+            frame, t, self._truth(view, picture.transmission, None, stamp, t, False) if truth else None
+        )
 
     def shutter(self, t: float) -> tuple[float, bool]:
         """(capture time of what the thermal camera shows at `t`, whether a shutter event has frozen it)."""
@@ -87,7 +98,9 @@ class Simulator:
         if t < period / 2 or inside >= freeze:
             return t, False
         timing = self.rig.thermal_timing
-        shown = np.floor((t - inside - timing.phase_s) * timing.rate_hz + 1e-6) / timing.rate_hz + timing.phase_s
+        shown = (
+            np.floor((t - inside - timing.phase_s) * timing.rate_hz + 1e-6) / timing.rate_hz + timing.phase_s
+        )
         return (float(shown), True) if shown < t - 1e-9 else (t, False)
 
     def thermal(self, t: float, truth: bool = True) -> Shot:
@@ -99,7 +112,9 @@ class Simulator:
             return self._restamped(self._frozen[1], stamp)
         view = self._view(rig.thermal, rig.base_from_thermal, taken)
         picture = view.thermal()
-        signal = sensors.smear(picture.signal, self._flow(view, rig.base_from_thermal, taken), sensors.TIME_CONSTANT_S)
+        signal = sensors.smear(
+            picture.signal, self._flow(view, rig.base_from_thermal, taken), sensors.TIME_CONSTANT_S
+        )
         period = config.shutter_period_s
         since = taken if period <= 0 or taken < period / 2 else (taken - period / 2) % period
         counts = self.sensor.read(signal, since, self._rng(1, taken))
@@ -108,7 +123,9 @@ class Simulator:
             counts = np.clip(np.rint(heat.kelvin_of_counts(counts) / TLINEAR_K), 0, 65535).astype(np.uint16)
             kind = ThermalKind.TLINEAR
         known = (
-            self._truth(view, picture.transmission, picture.temperature_k, stamp, taken, frozen) if truth else None
+            self._truth(view, picture.transmission, picture.temperature_k, stamp, taken, frozen)
+            if truth
+            else None
         )
         shot = Shot(ThermalFrame(stamp, counts, kind, rig.thermal.frame_id), taken, known)
         if frozen:
@@ -123,7 +140,13 @@ class Simulator:
         return Shot(replace(shot.frame, stamp_ns=stamp), shot.capture_s, truth)
 
     def _truth(
-        self, view: View, transmission: NDArray[np.float32], temperature: NDArray[np.float32] | None, stamp: int, t: float, frozen: bool
+        self,
+        view: View,
+        transmission: NDArray[np.float32],
+        temperature: NDArray[np.float32] | None,
+        stamp: int,
+        t: float,
+        frozen: bool,
     ) -> Truth:
         geometry = view.geometry
         return Truth(
@@ -148,6 +171,8 @@ class Simulator:
     def shots(self, seconds: float, truth: bool = True) -> Iterator[Shot]:
         """All frames of both cameras taken before `seconds`, in order of their stamps."""
         rgb = ((t + self.rig.rgb_timing.latency_s, 0, t) for t in self.rig.rgb_timing.captures(seconds))
-        thermal = ((t + self.rig.thermal_timing.latency_s, 1, t) for t in self.rig.thermal_timing.captures(seconds))
+        thermal = (
+            (t + self.rig.thermal_timing.latency_s, 1, t) for t in self.rig.thermal_timing.captures(seconds)
+        )
         for _, camera, t in heapq.merge(rgb, thermal):
             yield self.thermal(t, truth) if camera else self.rgb(t, truth)

@@ -72,7 +72,11 @@ def _stars(out: F32, direction: F32, clear: F32, up: F32) -> F32:
     i, j = np.floor(az), np.floor(el)
     seed = np.mod(np.sin(i * np.float32(12.9898) + j * np.float32(78.233)) * np.float32(4375.85), 1.0)
     at = np.hypot(az - i - 0.5, el - j - 0.5)
-    shine = np.where(seed > 0.988, np.clip(1 - at / 0.28, 0, 1) * (seed - 0.988) * 7, 0) * clear * np.clip(up * 4, 0, 1)
+    shine = (
+        np.where(seed > 0.988, np.clip(1 - at / 0.28, 0, 1) * (seed - 0.988) * 7, 0)
+        * clear
+        * np.clip(up * 4, 0, 1)
+    )
     return out + shine[:, None].astype(np.float32)
 
 

@@ -46,26 +46,76 @@ def build(seed: int) -> World:
     _people(b, rng, half, walk, crossing, ground)
     _traffic(b, rng, lane, side_street)
     lane_y = -0.5 * lane
-    path = Track([[0, lane_y], [95, lane_y], [101, 0], [95, -lane_y], [0, -lane_y], [-6, 0]], float(rng.uniform(1.6, 2.6)), 6.0, rounding=5)
+    path = Track(
+        [[0, lane_y], [95, lane_y], [101, 0], [95, -lane_y], [0, -lane_y], [-6, 0]],
+        float(rng.uniform(1.6, 2.6)),
+        6.0,
+        rounding=5,
+    )
     smoke = [[float(rng.uniform(7, 16)), float(rng.uniform(-3, 4)), 0.0, 1.0], [float(rng.uniform(18, 40)), float(rng.uniform(-5, 5)), 0.0, 0.8],
              [float(rng.uniform(40, 70)), float(rng.uniform(-4, 4)), 0.0, 0.7]]  # fmt: skip
     return b.finish("street", seed, path, ground, indoor=False, bumpiness=0.010, smoke=smoke)
 
 
-def _carriageway(b: Builder, half: float, lane: float, parking: float, walk: float, front: float, crossing: float, side: float) -> None:
+def _carriageway(
+    b: Builder,
+    half: float,
+    lane: float,
+    parking: float,
+    walk: float,
+    front: float,
+    crossing: float,
+    side: float,
+) -> None:
     p = b.palette
     asphalt, paint, kerb, pavement = p("asphalt"), p("paint"), p("kerb"), p("pavement")
     far = LENGTH + 60
     b.add(m.quad([[BEHIND - 60, -half, 0], [far, -half, 0], [far, half, 0], [BEHIND - 60, half, 0]], asphalt))
-    b.add(m.quad([[-300, -300, -0.06], [500, -300, -0.06], [500, 300, -0.06], [-300, 300, -0.06]], p("grass")))
+    b.add(
+        m.quad([[-300, -300, -0.06], [500, -300, -0.06], [500, 300, -0.06], [-300, 300, -0.06]], p("grass"))
+    )
     verge = p("grass") if front - half - walk > 1 else pavement
     for s in (-1, 1):
-        b.add(m.quad([[side - 4, s * half, 0], [side + 4, s * half, 0], [side + 4, s * 80, 0], [side - 4, s * 80, 0]], asphalt))
+        b.add(
+            m.quad(
+                [
+                    [side - 4, s * half, 0],
+                    [side + 4, s * half, 0],
+                    [side + 4, s * 80, 0],
+                    [side - 4, s * 80, 0],
+                ],
+                asphalt,
+            )
+        )
         for x0, x1 in ((BEHIND - 60, side - 4), (side + 4, far)):
             inner, outer = s * half, s * (half + walk)
-            b.add(m.span([x0, min(inner, inner + s * 0.16), -0.2], [x1, max(inner, inner + s * 0.16), KERB], kerb))
-            b.add(m.quad([[x0, inner + s * 0.16, KERB], [x1, inner + s * 0.16, KERB], [x1, outer, KERB], [x0, outer, KERB]], pavement))
-            b.add(m.quad([[x0, outer, KERB - 0.01], [x1, outer, KERB - 0.01], [x1, s * (front + 25), KERB - 0.01], [x0, s * (front + 25), KERB - 0.01]], verge))
+            b.add(
+                m.span(
+                    [x0, min(inner, inner + s * 0.16), -0.2], [x1, max(inner, inner + s * 0.16), KERB], kerb
+                )
+            )
+            b.add(
+                m.quad(
+                    [
+                        [x0, inner + s * 0.16, KERB],
+                        [x1, inner + s * 0.16, KERB],
+                        [x1, outer, KERB],
+                        [x0, outer, KERB],
+                    ],
+                    pavement,
+                )
+            )
+            b.add(
+                m.quad(
+                    [
+                        [x0, outer, KERB - 0.01],
+                        [x1, outer, KERB - 0.01],
+                        [x1, s * (front + 25), KERB - 0.01],
+                        [x0, s * (front + 25), KERB - 0.01],
+                    ],
+                    verge,
+                )
+            )
         if parking:
             y = s * lane
             for x in np.arange(BEHIND - 20, far, 5.6):
@@ -75,7 +125,18 @@ def _carriageway(b: Builder, half: float, lane: float, parking: float, walk: flo
         if abs(x + 1.5 - crossing) > 4.5 and abs(x + 1.5 - side) > 7:
             b.add(m.polygon([[x, -0.06], [x + 3, -0.06], [x + 3, 0.06], [x, 0.06]], 0.006, paint))
     for y in np.arange(-half + 0.4, half - 0.3, 1.0):
-        b.add(m.polygon([[crossing - 1.6, y], [crossing + 1.6, y], [crossing + 1.6, y + 0.5], [crossing - 1.6, y + 0.5]], 0.006, paint))
+        b.add(
+            m.polygon(
+                [
+                    [crossing - 1.6, y],
+                    [crossing + 1.6, y],
+                    [crossing + 1.6, y + 0.5],
+                    [crossing - 1.6, y + 0.5],
+                ],
+                0.006,
+                paint,
+            )
+        )
     for s, x in ((-1, crossing - 2.6), (1, crossing + 2.3)):
         y0, y1 = sorted((s * 0.1, s * lane))
         b.add(m.polygon([[x, y0], [x + 0.3, y0], [x + 0.3, y1], [x, y1]], 0.006, paint))
@@ -90,7 +151,9 @@ def _carriageway(b: Builder, half: float, lane: float, parking: float, walk: flo
             b.add(m.polygon([[x, y], [x + w, y], [x + w, y + d], [x, y + d]], 0.004, patch))
 
 
-def _houses(b: Builder, rng: np.random.Generator, style: str, side: int, front: float, crossing_street: float) -> None:
+def _houses(
+    b: Builder, rng: np.random.Generator, style: str, side: int, front: float, crossing_street: float
+) -> None:
     x = BEHIND - 10
     while x < LENGTH:
         width = float(rng.uniform(9, 17)) if style == "city" else float(rng.uniform(8, 12))
@@ -104,7 +167,9 @@ def _houses(b: Builder, rng: np.random.Generator, style: str, side: int, front: 
         else:
             mesh = mesh.moved([x, set_back, KERB])
         b.add(mesh)
-        x += width + (float(rng.uniform(2.5, 6.0)) if style == "house" else float(rng.choice([0.0, 0.0, 0.0, 2.5])))
+        x += width + (
+            float(rng.uniform(2.5, 6.0)) if style == "house" else float(rng.choice([0.0, 0.0, 0.0, 2.5]))
+        )
     # What closes the view at both ends and down the side street.
     for at in (BEHIND - 45, LENGTH + 12):
         for k in range(4):
@@ -114,7 +179,11 @@ def _houses(b: Builder, rng: np.random.Generator, style: str, side: int, front: 
             b.add(turned.moved([at, y + (7 if at > 0 else -7), 0]))
     mesh, _ = building(b.palette, rng, 16, 10, "city")
     mesh = mesh.moved([-8, 0, 0])
-    b.add(mesh.moved([crossing_street, 55, 0]) if side > 0 else mesh.yawed(np.pi).moved([crossing_street, -55, 0]))
+    b.add(
+        mesh.moved([crossing_street, 55, 0])
+        if side > 0
+        else mesh.yawed(np.pi).moved([crossing_street, -55, 0])
+    )
 
 
 def _furniture(
@@ -163,7 +232,9 @@ def _furniture(
     housing = p("black_metal")
     lights = [m.box([0.22, 0.26, 0.84], [x, ty, 2.85], housing)]
     on = int(rng.integers(0, 3))
-    for k, (name, emission) in enumerate((("red", (2.6, 0.10, 0.06)), ("amber", (2.4, 1.3, 0.1)), ("green", (0.1, 2.2, 1.2)))):
+    for k, (name, emission) in enumerate(
+        (("red", (2.6, 0.10, 0.06)), ("amber", (2.4, 1.3, 0.1)), ("green", (0.1, 2.2, 1.2)))
+    ):
         lens = p("taillamp", name="lens_" + name, color=tuple(0.08 + 0.05 * e for e in emission), switch="always",
                  emission=emission if k == on else (0.0, 0.0, 0.0), heat=7.0 if k == on else 0.0)  # fmt: skip
         z = 3.12 - 0.27 * k
@@ -180,18 +251,42 @@ def _furniture(
         y = side * (half + 0.4)
         if kind == 0:
             b.add(m.cylinder([x, y, 0], [x, y, 2.6], 0.03, metal, 8))
-            b.add(m.cylinder([x - 0.02, y, 2.4], [x + 0.02, y, 2.4], 0.30, p("paint", color=(0.75, 0.08, 0.07)), 20))
+            b.add(
+                m.cylinder(
+                    [x - 0.02, y, 2.4], [x + 0.02, y, 2.4], 0.30, p("paint", color=(0.75, 0.08, 0.07)), 20
+                )
+            )
             b.add(m.cylinder([x - 0.026, y, 2.4], [x + 0.026, y, 2.4], 0.21, p("trim"), 20))
         elif kind == 1:
-            b.add(m.cylinder([x, y + side * 0.2, 0], [x, y + side * 0.2, KERB + 0.95], 0.22, p("dark_trim"), 16))
+            b.add(
+                m.cylinder([x, y + side * 0.2, 0], [x, y + side * 0.2, KERB + 0.95], 0.22, p("dark_trim"), 16)
+            )
         elif kind == 2:
             for k in range(4):
-                b.add(m.cylinder([x + 1.4 * k, y, 0], [x + 1.4 * k, y, KERB + 0.85], 0.055, p("black_metal"), 10))
+                b.add(
+                    m.cylinder(
+                        [x + 1.4 * k, y, 0], [x + 1.4 * k, y, KERB + 0.85], 0.055, p("black_metal"), 10
+                    )
+                )
         else:
-            b.add(m.span([x, y + side * 0.1 - 0.2, 0], [x + 0.9, y + side * 0.1 + 0.2, KERB + 1.2], p("panel", color=(0.2, 0.24, 0.2))).heated(3.0))
+            b.add(
+                m.span(
+                    [x, y + side * 0.1 - 0.2, 0],
+                    [x + 0.9, y + side * 0.1 + 0.2, KERB + 1.2],
+                    p("panel", color=(0.2, 0.24, 0.2)),
+                ).heated(3.0)
+            )
 
 
-def _parked(b: Builder, rng: np.random.Generator, side: int, lane: float, parking: float, crossing: float, side_street: float) -> None:
+def _parked(
+    b: Builder,
+    rng: np.random.Generator,
+    side: int,
+    lane: float,
+    parking: float,
+    crossing: float,
+    side_street: float,
+) -> None:
     for x in np.arange(-18 + float(rng.uniform(0, 3)), 100, 5.6):
         if rng.random() < 0.42 or abs(x - crossing) < 5.0 or abs(x - side_street) < 8:
             continue
@@ -203,7 +298,7 @@ def _parked(b: Builder, rng: np.random.Generator, side: int, lane: float, parkin
             b.park(vehicles.car(b.palette, rng, (x, y, yaw)))
 
 
-def _people(b: Builder, rng: np.random.Generator, half: float, walk: float, crossing: float, ground) -> None:  # noqa: ANN001
+def _people(b: Builder, rng: np.random.Generator, half: float, walk: float, crossing: float, ground) -> None:
     def speed() -> float:
         return float(rng.uniform(0.9, 1.6)) * float(rng.choice([-1.0, 1.0]))
 
@@ -211,20 +306,38 @@ def _people(b: Builder, rng: np.random.Generator, half: float, walk: float, cros
         for _ in range(int(rng.integers(2, 5))):
             y0, y1 = side * (half + 0.9 + rng.uniform(0, 0.4)), side * (half + walk - rng.uniform(0.3, 0.8))
             a, c = float(rng.uniform(2, 12)), float(rng.uniform(28, 60))
-            track = Track([[a, y0], [c, y0], [c, y1], [a, y1]], speed(), float(rng.uniform(0, 100)), rounding=0.8)
+            track = Track(
+                [[a, y0], [c, y0], [c, y1], [a, y1]], speed(), float(rng.uniform(0, 100)), rounding=0.8
+            )
             b.add_actor(pedestrian(b.palette, rng, track, ground))
     for _ in range(int(rng.integers(2, 4))):  # over the crossing and back
         x = crossing + float(rng.uniform(-1.1, 1.1))
         edge = half + 1.4
-        loop = [[x, -edge], [x, edge], [x + float(rng.choice([-1, 1])) * 7, edge + 0.4], [x, edge + 0.8], [x + 0.6, -edge], [x - 6, -edge - 0.6]]
-        b.add_actor(pedestrian(b.palette, rng, Track(loop, abs(speed()), float(rng.uniform(0, 40)), rounding=0.7), ground))
+        loop = [
+            [x, -edge],
+            [x, edge],
+            [x + float(rng.choice([-1, 1])) * 7, edge + 0.4],
+            [x, edge + 0.8],
+            [x + 0.6, -edge],
+            [x - 6, -edge - 0.6],
+        ]
+        b.add_actor(
+            pedestrian(
+                b.palette, rng, Track(loop, abs(speed()), float(rng.uniform(0, 40)), rounding=0.7), ground
+            )
+        )
     for _ in range(int(rng.integers(1, 4))):
         x, side = float(rng.uniform(6, 40)), int(rng.choice([-1, 1]))
         y = side * (half + float(rng.uniform(0.8, walk - 0.5)))
         b.add_actor(bystander(b.palette, rng, x, y, ground(x, y), float(rng.uniform(-3, 3))))
     if rng.random() < 0.7:
         y = half - 0.5 - (1.9 if half > 4 else 0.0)
-        track = Track([[-20, -y], [110, -y], [112, 0], [110, y], [-20, y], [-24, 0]], 4.2, float(rng.uniform(20, 60)), rounding=2)
+        track = Track(
+            [[-20, -y], [110, -y], [112, 0], [110, y], [-20, y], [-24, 0]],
+            4.2,
+            float(rng.uniform(20, 60)),
+            rounding=2,
+        )
         for actor in vehicles.cyclist(b.palette, rng, track, ground):
             b.add_actor(actor)
 
@@ -240,6 +353,16 @@ def _traffic(b: Builder, rng: np.random.Generator, lane: float, side_street: flo
         b.add_actor(vehicles.car(b.palette, rng, Track(loop, speed, start, rounding=4)))
     if rng.random() < 0.4:
         b.add_actor(vehicles.bus(b.palette, rng, Track(loop, speed, length * 0.5 + 330, rounding=4)))
-    cross = Track([[side_street + 1.8, -75], [side_street + 1.8, 75], [side_street - 1.8, 75], [side_street - 1.8, -75]], 6.0, float(rng.uniform(0, 150)), rounding=1)
+    cross = Track(
+        [
+            [side_street + 1.8, -75],
+            [side_street + 1.8, 75],
+            [side_street - 1.8, 75],
+            [side_street - 1.8, -75],
+        ],
+        6.0,
+        float(rng.uniform(0, 150)),
+        rounding=1,
+    )
     if rng.random() < 0.5:
         b.add_actor(vehicles.car(b.palette, rng, cross))

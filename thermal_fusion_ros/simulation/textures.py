@@ -17,7 +17,11 @@ from thermal_fusion_ros.simulation.materials import PATTERNS
 F32 = NDArray[np.float32]
 _SIZE = 512
 _COLUMNS = 1024  # remap wants pictures; flat lists of rays are folded into rows of this many
-SCALES = ((0.011, 0.05), (0.06, 0.4), (1.1, 6.0))  # metres per texel, and the wavelength at which an octave is gone
+SCALES = (
+    (0.011, 0.05),
+    (0.06, 0.4),
+    (1.1, 6.0),
+)  # metres per texel, and the wavelength at which an octave is gone
 
 
 @cache
@@ -44,7 +48,11 @@ def sample(tile: F32, u: F32, v: F32) -> F32:
     fold[0, :n] = u % width
     fold[1, :n] = v % height
     out = cv2.remap(
-        tile, fold[0].reshape(rows, -1), fold[1].reshape(rows, -1), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
+        tile,
+        fold[0].reshape(rows, -1),
+        fold[1].reshape(rows, -1),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_WRAP,
     )
     return out.reshape(rows * _COLUMNS, *tile.shape[2:])[:n]
 
@@ -85,10 +93,14 @@ def _line(x: F32, pitch: float, width: float, footprint: F32) -> F32:
 
 def _cell(i: F32, j: F32) -> F32:
     """A number in [0, 1) for each integer cell."""
-    return np.mod(np.sin(i * np.float32(127.1) + j * np.float32(311.7)) * np.float32(4375.85), 1.0).astype(np.float32)
+    return np.mod(np.sin(i * np.float32(127.1) + j * np.float32(311.7)) * np.float32(4375.85), 1.0).astype(
+        np.float32
+    )
 
 
-def _courses(u: F32, v: F32, f: F32, length: float, height: float, joint: float, shift: float) -> tuple[F32, F32]:
+def _courses(
+    u: F32, v: F32, f: F32, length: float, height: float, joint: float, shift: float
+) -> tuple[F32, F32]:
     row = np.floor(v / height)
     uu = u + (row % 2) * (length * shift)
     mortar = np.maximum(_line(uu, length, joint, f), _line(v, height, joint, f))
@@ -115,8 +127,14 @@ def room(u: F32, v: F32, along: F32, up: F32, inward: F32, footprint: F32) -> F3
     t = np.minimum(np.minimum(side, level), back)
     x, y, z = pu + along * t, pv + up * t, inward * t
     lamp = np.exp(-(((x - wide / 2) ** 2 + (y - high) ** 2 + (z - deep / 2) ** 2) / 6.0))
-    tone = np.where(level <= t, np.where(up > 0, 1.15, 0.40), np.where(side <= t, 0.72, 0.9)).astype(np.float32)
-    shelf = (back <= t) & (y < 1.0 + life) & (_cell(np.floor(x / 0.55) + 7 * column, np.floor(y / 0.5) + storey) > 0.45)
+    tone = np.where(level <= t, np.where(up > 0, 1.15, 0.40), np.where(side <= t, 0.72, 0.9)).astype(
+        np.float32
+    )
+    shelf = (
+        (back <= t)
+        & (y < 1.0 + life)
+        & (_cell(np.floor(x / 0.55) + 7 * column, np.floor(y / 0.5) + storey) > 0.45)
+    )
     tone = np.where(shelf, tone * 0.45, tone)
     fade = np.clip(1.3 - footprint / 0.12, 0, 1)
     inside = (0.45 + 0.9 * lamp) * (0.75 + (tone - 0.75) * fade)

@@ -33,7 +33,9 @@ def _caster(vertices: F32, triangles: NDArray[np.integer]) -> Any:
     # One thread builds the tree: its layout decides which of two touching faces a ray on their edge reports, and
     # the same seed must give the same bytes.
     scene = _open3d().t.geometry.RaycastingScene(nthreads=1)
-    scene.add_triangles(np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(triangles, np.uint32))
+    scene.add_triangles(
+        np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(triangles, np.uint32)
+    )
     return scene
 
 
@@ -63,7 +65,10 @@ class Stage:
         bones = [int(a.mesh.bone.max()) + 1 for a in world.actors]
         self.first_bone = 1 + np.cumsum([0, *bones])
         vertex_bone = np.concatenate(
-            [np.zeros(0, np.int32), *(a.mesh.bone + s for a, s in zip(world.actors, self.first_bone, strict=False))]
+            [
+                np.zeros(0, np.int32),
+                *(a.mesh.bone + s for a, s in zip(world.actors, self.first_bone, strict=False)),
+            ]
         ).astype(np.int32)
         self.vertices, self.vertex_bone = moving.vertices, vertex_bone
         self.first_vertex = np.cumsum([0] + [len(a.mesh.vertices) for a in world.actors])
@@ -75,7 +80,9 @@ class Stage:
     def _tables(self, static: Mesh, moving: Mesh) -> Faces:
         both = merge([static, moving])
         heat = both.heat[both.triangles]
-        bone = np.concatenate([np.zeros(len(static.triangles), np.int32), self.vertex_bone[moving.triangles[:, 0]]])
+        bone = np.concatenate(
+            [np.zeros(len(static.triangles), np.int32), self.vertex_bone[moving.triangles[:, 0]]]
+        )
         return Faces(
             both.material,
             both.instance,
@@ -139,7 +146,9 @@ class Moment:
         face[~np.isfinite(distance)] = MISS
         if self.caster is not None and (maybe is None or len(maybe)):
             some = slice(None) if maybe is None else maybe
-            moving = self.caster.cast_rays(tensor if maybe is None else _open3d().core.Tensor.from_numpy(rays[maybe]))
+            moving = self.caster.cast_rays(
+                tensor if maybe is None else _open3d().core.Tensor.from_numpy(rays[maybe])
+            )
             met = moving["t_hit"].numpy()
             ahead = np.flatnonzero(met < distance[some])
             if len(ahead):
@@ -223,5 +232,14 @@ def surface(moment: Moment, rays: F32, hits: Hits) -> Surface:
         u, v = uv[warm, 0], uv[warm, 1]
         heat[warm] = h[:, 0] * (1 - u - v) + h[:, 1] * u + h[:, 2] * v
     return Surface(
-        index, position, distance, direction, normal, flat, local, faces.material[face], faces.instance[face], heat
+        index,
+        position,
+        distance,
+        direction,
+        normal,
+        flat,
+        local,
+        faces.material[face],
+        faces.instance[face],
+        heat,
     )

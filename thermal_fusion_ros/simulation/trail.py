@@ -29,10 +29,12 @@ class Terrain:
         self.start = self.middle(0.0)
 
     def middle(self, x: NDArray[np.floating] | float) -> NDArray[np.floating]:
-        """y of the trail."""
+        """Y of the trail."""
         return sum(a * np.sin(np.asarray(x) / w * 2 * np.pi * 0.5 + p) for a, w, p in self.bend)  # type: ignore[return-value]
 
-    def height(self, x: NDArray[np.floating] | float, y: NDArray[np.floating] | float) -> NDArray[np.floating]:
+    def height(
+        self, x: NDArray[np.floating] | float, y: NDArray[np.floating] | float
+    ) -> NDArray[np.floating]:
         """Ground height: rough beside the trail, worn smooth on it."""
         x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
         n = y - self.middle(x)
@@ -59,7 +61,10 @@ def build(seed: int) -> World:
     offset = 0.35 * land.width
     away = np.column_stack([xs, land.middle(xs) - offset])
     path = Track(away, float(rng.uniform(0.8, 1.2)), 1.0, closed=False, rounding=2)
-    smoke = [[x, float(land.middle(x)) + float(rng.uniform(-3, 3)), ground(x, float(land.middle(x))), 0.9] for x in (9.0, 22.0, 42.0)]
+    smoke = [
+        [x, float(land.middle(x)) + float(rng.uniform(-3, 3)), ground(x, float(land.middle(x))), 0.9]
+        for x in (9.0, 22.0, 42.0)
+    ]
     return b.finish("trail", seed, path, ground, indoor=False, bumpiness=0.035, smoke=smoke)
 
 
@@ -103,7 +108,10 @@ def _plants(b: Builder, land: Terrain, rng: np.random.Generator) -> None:
     kind = str(rng.choice(["spruce", "mixed", "leafy"]))
     taken: list[tuple[float, float]] = []
     for _ in range(int(rng.integers(300, 430))):
-        x, n = float(rng.uniform(START, END)), float(rng.choice([-1, 1])) * (2.9 + 30 * float(rng.random()) ** 1.3)
+        x, n = (
+            float(rng.uniform(START, END)),
+            float(rng.choice([-1, 1])) * (2.9 + 30 * float(rng.random()) ** 1.3),
+        )
         y = float(land.middle(x)) + n
         gap = 2.2 if abs(n) < 9 else 2.6
         if any((x - a) ** 2 + (y - c) ** 2 < gap**2 for a, c in taken):
@@ -120,11 +128,17 @@ def _plants(b: Builder, land: Terrain, rng: np.random.Generator) -> None:
     for _ in range(170):
         x, n = float(rng.uniform(START, 70)), float(rng.choice([-1, 1])) * float(rng.uniform(1.9, 12))
         y = float(land.middle(x)) + n
-        b.add(plants.bush(p, rng, float(rng.uniform(0.25, 0.65)), 220 if abs(n) < 6 else 90).moved([x, y, float(land.height(x, y))]))
+        b.add(
+            plants.bush(p, rng, float(rng.uniform(0.25, 0.65)), 220 if abs(n) < 6 else 90).moved(
+                [x, y, float(land.height(x, y))]
+            )
+        )
     for _ in range(45):
         x, n = float(rng.uniform(START, 80)), float(rng.choice([-1, 1])) * float(rng.uniform(1.4, 9))
         y = float(land.middle(x)) + n
-        b.add(plants.rock(p, rng, float(rng.uniform(0.12, 0.6)) ** 1.3).moved([x, y, float(land.height(x, y))]))
+        b.add(
+            plants.rock(p, rng, float(rng.uniform(0.12, 0.6)) ** 1.3).moved([x, y, float(land.height(x, y))])
+        )
     for _ in range(10):  # fallen trunks
         x, n = float(rng.uniform(0, 70)), float(rng.choice([-1, 1])) * float(rng.uniform(2.6, 8))
         y = float(land.middle(x)) + n
@@ -144,7 +158,7 @@ def _plants(b: Builder, land: Terrain, rng: np.random.Generator) -> None:
     b.add(plants.grass(p, rng, at, 0.24, str(rng.choice(["64763a", "7a7a3e", "566d34"]))))
 
 
-def _people(b: Builder, land: Terrain, rng: np.random.Generator, ground) -> None:  # noqa: ANN001
+def _people(b: Builder, land: Terrain, rng: np.random.Generator, ground) -> None:
     xs = np.arange(-4.0, 96.0, 1.0)
     for _ in range(int(rng.integers(5, 8))):
         side = float(rng.choice([-0.75, 1.15, 1.15])) * land.width
@@ -158,7 +172,9 @@ def _people(b: Builder, land: Terrain, rng: np.random.Generator, ground) -> None
         b.add_actor(bystander(b.palette, rng, x, y, ground(x, y), float(rng.uniform(-3, 3))))
     if rng.random() < 0.6:
         line = np.column_stack([xs, land.middle(xs) + 0.9 * land.width])
-        for actor in vehicles.cyclist(b.palette, rng, Track(line, 3.2, float(rng.uniform(120, 180)), closed=False, rounding=2), ground):
+        for actor in vehicles.cyclist(
+            b.palette, rng, Track(line, 3.2, float(rng.uniform(120, 180)), closed=False, rounding=2), ground
+        ):
             b.add_actor(actor)
     if rng.random() < 0.5:
         x = float(rng.uniform(12, 30))

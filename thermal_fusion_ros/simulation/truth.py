@@ -81,7 +81,11 @@ class Truth:
 
 
 def find_objects(
-    geometry: Geometry, camera: Camera, labelled: Sequence[Labelled], transmission: F32, temperature_k: F32 | None
+    geometry: Geometry,
+    camera: Camera,
+    labelled: Sequence[Labelled],
+    transmission: F32,
+    temperature_k: F32 | None,
 ) -> tuple[ObjectTruth, ...]:
     """Every labelled object in the picture, nearest first."""
     flat = geometry.instance.reshape(-1)
@@ -91,7 +95,11 @@ def find_objects(
     order = seen[np.argsort(flat[seen], kind="stable")]
     numbers, starts = np.unique(flat[order], return_index=True)
     rays = camera.rays().reshape(-1, 3)
-    depth, distance, through = geometry.depth.reshape(-1), geometry.distance.reshape(-1), transmission.reshape(-1)
+    depth, distance, through = (
+        geometry.depth.reshape(-1),
+        geometry.distance.reshape(-1),
+        transmission.reshape(-1),
+    )
     found = []
     for number, pixels in zip(numbers, np.split(order, starts[1:]), strict=True):
         if len(pixels) < SMALLEST_PIXELS:

@@ -89,7 +89,9 @@ def shell(shape: Shape, palette: Palette, paint: int) -> m.Mesh:
         (roof_w, top - 0.075 * cabin - 0.012), (roof_w * 0.93, top - 0.02 * cabin - 0.006), (roof_w * 0.55, top),
         (roof_w * 0.0, top + 0.012),
     ]  # fmt: skip
-    left = np.stack([np.stack([x, np.broadcast_to(y, x.shape), np.broadcast_to(z, x.shape)], -1) for y, z in rows], 1)
+    left = np.stack(
+        [np.stack([x, np.broadcast_to(y, x.shape), np.broadcast_to(z, x.shape)], -1) for y, z in rows], 1
+    )
     right = left[:, ::-1][:, 1:] * np.array([1, -1, 1])
     sections = np.concatenate([left, right], 1)
     count = sections.shape[1]
@@ -100,7 +102,11 @@ def shell(shape: Shape, palette: Palette, paint: int) -> m.Mesh:
     material = np.full((len(x) - 1, count - 1), paint)
     column = np.minimum(np.arange(count - 1), count - 2 - np.arange(count - 1))
     material[:, column <= 0] = trim
-    sides = (middle > roof_rear - 0.35) & (middle < front_foot - 0.18) & (0.5 * (top[1:] + top[:-1]) - 0.5 * (belt[1:] + belt[:-1]) > 0.22)
+    sides = (
+        (middle > roof_rear - 0.35)
+        & (middle < front_foot - 0.18)
+        & (0.5 * (top[1:] + top[:-1]) - 0.5 * (belt[1:] + belt[:-1]) > 0.22)
+    )
     for p in shape.pillars:
         sides &= np.abs(middle - p) > 0.045
     material[np.ix_(sides, column == 6)] = glass
@@ -115,9 +121,15 @@ def shell(shape: Shape, palette: Palette, paint: int) -> m.Mesh:
         fan = np.vstack([ring, [ring[0, 0], 0, float(np.median(ring[:, 2]))]])
         face = m.Mesh.of(fan, [(k, k + 1, count) for k in range(count - 1)] + [(count - 1, 0, count)], paint)
         upright = abs(foot - x[i]) < 0.1 and top[i] - belt[i] > 0.25
-        face = replace(face, material=np.where(upright & np.append(up[:-1], False), glass, paint).astype(np.int32))
+        face = replace(
+            face, material=np.where(upright & np.append(up[:-1], False), glass, paint).astype(np.int32)
+        )
         ends.append(face)
-    floor = m.span([-half * 0.9, -width * 0.82, shape.clearance * 0.7], [half * 0.9, width * 0.82, shape.clearance + 0.15], trim)
+    floor = m.span(
+        [-half * 0.9, -width * 0.82, shape.clearance * 0.7],
+        [half * 0.9, width * 0.82, shape.clearance + 0.15],
+        trim,
+    )
     return m.merge([body, *ends, floor])
 
 
@@ -133,7 +145,10 @@ def wheel(palette: Palette, radius: float, width: float) -> m.Mesh:
             spoke = m.box([radius * 0.6, 0.012, radius * 0.17], [radius * 0.33, face, 0], rim)
             parts.append(spoke.turned(m.rotation_y(a)))
         ring = np.linspace(0, 2 * np.pi, 19)
-        rows = [np.stack([r * np.cos(ring), np.full(19, face + side * 0.003), r * np.sin(ring)], -1) for r in (0.57 * radius, 0.67 * radius)]
+        rows = [
+            np.stack([r * np.cos(ring), np.full(19, face + side * 0.003), r * np.sin(ring)], -1)
+            for r in (0.57 * radius, 0.67 * radius)
+        ]
         parts.append(m.loft(rows, rim))
     return m.merge(parts)
 
@@ -152,16 +167,32 @@ def fittings(shape: Shape, palette: Palette, lit: bool) -> m.Mesh:
         parts.append(m.box([0.10, 0.26, 0.13], [-half + 0.035, rear_y, rear_belt - 0.13], tail))
         mirror_x = shape.glass[3] - 0.28
         belt_at = float(np.interp(mirror_x, *np.array(shape.belt).T))
-        parts.append(m.ellipsoid([mirror_x, side * (width + 0.08), belt_at + 0.07], [0.07, 0.10, 0.065], trim, 10, 6))
+        parts.append(
+            m.ellipsoid([mirror_x, side * (width + 0.08), belt_at + 0.07], [0.07, 0.10, 0.065], trim, 10, 6)
+        )
         for axle in shape.axles:
             if abs(axle) < half:
                 y = width * float(taper(shape, axle)) + 0.004
-                arch = m.cylinder([axle, side * width * 0.6, shape.wheel], [axle, side * y, shape.wheel], shape.wheel * 1.15, trim, 24)
+                arch = m.cylinder(
+                    [axle, side * width * 0.6, shape.wheel],
+                    [axle, side * y, shape.wheel],
+                    shape.wheel * 1.15,
+                    trim,
+                    24,
+                )
                 parts.append(arch)
         for seam in shape.pillars[-2:]:
             belt_at = float(np.interp(seam, *np.array(shape.belt).T))
-            parts.append(m.span([seam - 0.006, side * width * 0.9, shape.clearance + 0.12], [seam + 0.006, side * (width + 0.002), belt_at - 0.06], dark))
-            parts.append(m.box([0.16, 0.03, 0.025], [seam - 0.17, side * (width + 0.004), belt_at - 0.12], dark))
+            parts.append(
+                m.span(
+                    [seam - 0.006, side * width * 0.9, shape.clearance + 0.12],
+                    [seam + 0.006, side * (width + 0.002), belt_at - 0.06],
+                    dark,
+                )
+            )
+            parts.append(
+                m.box([0.16, 0.03, 0.025], [seam - 0.17, side * (width + 0.004), belt_at - 0.12], dark)
+            )
     nose_x, low = half - 0.10, shape.clearance + 0.15
     parts.append(m.ellipsoid([nose_x, 0, nose - 0.14], [0.13, width * 0.45, 0.075], trim, 20, 8))
     parts.append(m.ellipsoid([nose_x, 0, low], [0.125, width * 0.70, 0.085], trim, 24, 8))
@@ -180,7 +211,9 @@ def warm_up(shape: Shape, running: bool, recently: float) -> Callable[[np.ndarra
     def heat(v: np.ndarray) -> np.ndarray:
         near = np.exp(-(((v[:, 0] - where) / (0.24 * shape.length)) ** 2))
         low = np.clip(1.15 - v[:, 2], 0, 1)
-        pipe = np.exp(-((v[:, 0] + half) ** 2 + (v[:, 1] + 0.5 * shape.width / 2) ** 2 + (v[:, 2] - 0.3) ** 2) / 0.06)
+        pipe = np.exp(
+            -((v[:, 0] + half) ** 2 + (v[:, 1] + 0.5 * shape.width / 2) ** 2 + (v[:, 2] - 0.3) ** 2) / 0.06
+        )
         return strength * (near * (6 + 13 * low) + 3.0 * (v[:, 2] < 0.4) + 24 * pipe)
 
     return heat
@@ -191,7 +224,9 @@ def chassis(shape: Shape, palette: Palette, color: str, running: bool, recently:
     gloss = 0.045 if shape.label == "car" else 0.03
     paint = palette("jacket", name="paint_" + color, color=srgb(PAINTS[color]), grain=(0.01, 0.02, 0.02), gloss=gloss,
                     emissivity=0.90, absorptivity=0.85 if color in ("black", "blue", "gray") else 0.5, inertia=0.12, body=0.0)  # fmt: skip
-    return m.merge([shell(shape, palette, paint), fittings(shape, palette, lit)]).heated(warm_up(shape, running, recently))
+    return m.merge([shell(shape, palette, paint), fittings(shape, palette, lit)]).heated(
+        warm_up(shape, running, recently)
+    )
 
 
 def headlights(shape: Shape, lit: bool, dazzling: bool = False) -> tuple[Lamp, ...]:
@@ -289,19 +324,41 @@ def truck(palette: Palette, rng: np.random.Generator, where: Track | tuple[float
         fixed = where
         pose = rolling(CAB, axles, lambda t: fixed, lambda t: 0.0)
     facts = {"color": color, "does": "driving" if driving else "parked"}
-    lamps = tuple(Lamp((front + 1.25, s * 0.8, 0.8), (70, 65, 56), (1, 0, -0.08), 0.9, 28.0) for s in (-1, 1)) if driving else ()
+    lamps = (
+        tuple(Lamp((front + 1.25, s * 0.8, 0.8), (70, 65, 56), (1, 0, -0.08), 0.9, 28.0) for s in (-1, 1))
+        if driving
+        else ()
+    )
     return Actor("truck", mesh, pose, facts, lamps, 3.6)
 
 
 def _bicycle_frame(palette: Palette, color: str) -> m.Mesh:
-    frame = palette("jacket", name="frame_" + color, color=srgb(PAINTS[color]), gloss=0.05, emissivity=0.85, body=0.0)
+    frame = palette(
+        "jacket", name="frame_" + color, color=srgb(PAINTS[color]), gloss=0.05, emissivity=0.85, body=0.0
+    )
     dark = palette("plastic")
     r = 0.017
-    seat, crank, head, rear, front = (-0.20, 0, 0.86), (0.0, 0, 0.30), (0.40, 0, 0.86), (-0.45, 0, 0.34), (0.56, 0, 0.34)
-    lines = [(seat, crank), (crank, (0.42, 0, 0.70)), (seat, (0.40, 0, 0.80)), (crank, rear), (rear, (-0.17, 0, 0.78)), ((0.38, 0, 0.92), front)]
+    seat, crank, head, rear, front = (
+        (-0.20, 0, 0.86),
+        (0.0, 0, 0.30),
+        (0.40, 0, 0.86),
+        (-0.45, 0, 0.34),
+        (0.56, 0, 0.34),
+    )
+    lines = [
+        (seat, crank),
+        (crank, (0.42, 0, 0.70)),
+        (seat, (0.40, 0, 0.80)),
+        (crank, rear),
+        (rear, (-0.17, 0, 0.78)),
+        ((0.38, 0, 0.92), front),
+    ]
     parts = [m.tube([a, b], r, frame, 8) for a, b in lines]
     parts += [m.ellipsoid([-0.23, 0, 0.90], [0.13, 0.06, 0.035], dark, 10, 6)]
-    parts += [m.tube([(0.36, -0.26, 0.98), (0.40, 0, 0.97), (0.36, 0.26, 0.98)], 0.014, dark, 6), m.tube([head, (0.39, 0, 0.98)], 0.014, dark, 6)]
+    parts += [
+        m.tube([(0.36, -0.26, 0.98), (0.40, 0, 0.97), (0.36, 0.26, 0.98)], 0.014, dark, 6),
+        m.tube([head, (0.39, 0, 0.98)], 0.014, dark, 6),
+    ]
     return m.merge(parts)
 
 
@@ -311,11 +368,16 @@ def _bicycle_wheel(palette: Palette) -> m.Mesh:
     rows = [np.stack([(r + 0.018 * np.cos(p)) * np.cos(a), np.full(29, 0.018 * np.sin(p)), (r + 0.018 * np.cos(p)) * np.sin(a)], -1)
             for p in np.linspace(0, 2 * np.pi, 7)]  # fmt: skip
     steel = palette("steel")
-    spokes = [m.tube([(0, 0, 0), (r * np.cos(p), 0, r * np.sin(p))], 0.0025, steel, 3, caps=False) for p in np.linspace(0, 2 * np.pi, 12, endpoint=False)]
+    spokes = [
+        m.tube([(0, 0, 0), (r * np.cos(p), 0, r * np.sin(p))], 0.0025, steel, 3, caps=False)
+        for p in np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    ]
     return m.merge([m.loft(rows, palette("tyre")).smoothed(80), *spokes])
 
 
-def cyclist(palette: Palette, rng: np.random.Generator, track: Track, ground: Callable[[float, float], float]) -> tuple[Actor, Actor]:
+def cyclist(
+    palette: Palette, rng: np.random.Generator, track: Track, ground: Callable[[float, float], float]
+) -> tuple[Actor, Actor]:
     """A bicycle and the person on it, two labelled objects."""
     color = str(rng.choice(["red", "blue", "black", "white", "green", "orange"]))
     wheel_mesh = _bicycle_wheel(palette)

@@ -75,7 +75,14 @@ class Builder:
         self.add_object(actor.label, replace(posed, bone=np.zeros_like(mesh.bone)), **actor.facts)
 
     def finish(
-        self, name: str, seed: int, path: Track, ground: Ground, indoor: bool, bumpiness: float, smoke: Sequence[Sequence[float]]
+        self,
+        name: str,
+        seed: int,
+        path: Track,
+        ground: Ground,
+        indoor: bool,
+        bumpiness: float,
+        smoke: Sequence[Sequence[float]],
     ) -> World:
         """The world; actors that would meet the rig in its first minute are left out."""
         times = np.arange(0.0, 60.0, 0.25)
@@ -83,11 +90,23 @@ class Builder:
         clear = [
             a
             for a in self.actors
-            if min(float(np.hypot(*(a.pose(t)[0, :2, 3] - p))) for t, p in zip(times, rig, strict=True)) > a.radius + 0.75
+            if min(float(np.hypot(*(a.pose(t)[0, :2, 3] - p))) for t, p in zip(times, rig, strict=True))
+            > a.radius + 0.75
         ]
         sources = np.asarray(smoke, np.float32).reshape(-1, 4)
         return World(
-            name, seed, self.palette, m.merge(self.parts), clear, self.labelled, self.lamps, path, ground, indoor, bumpiness, sources
+            name,
+            seed,
+            self.palette,
+            m.merge(self.parts),
+            clear,
+            self.labelled,
+            self.lamps,
+            path,
+            ground,
+            indoor,
+            bumpiness,
+            sources,
         )
 
 
@@ -99,7 +118,12 @@ def names() -> tuple[str, ...]:
 def _makers() -> dict[str, Callable[[int], World]]:
     from thermal_fusion_ros.simulation import indoor, street, trail
 
-    return {"street": street.build, "trail": trail.build, "corridor": indoor.corridor, "warehouse": indoor.warehouse}
+    return {
+        "street": street.build,
+        "trail": trail.build,
+        "corridor": indoor.corridor,
+        "warehouse": indoor.warehouse,
+    }
 
 
 def build(name: str, seed: int) -> World:

@@ -1,0 +1,101 @@
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.simulation.dataset import DatasetSpec, Sample, SimulatedDataset
+
+SPEC = DatasetSpec(count=4, per_world=2, width=64, height=48, worlds=("corridor",), seed=9, quality="live")
+
+
+def _same(a: Sample, b: Sample) -> bool:
+    for f in fields(Sample):
+        x, y = getattr(a, f.name), getattr(b, f.name)
+        if isinstance(x, np.ndarray):
+            if not np.array_equal(x, y, equal_nan=x.dtype.kind == "f"):
+                return False
+        elif x != y:
+            return False
+    return True
+
+
+def test_a_sample_is_the_same_rendered_alone_in_order_or_read_from_the_cache(tmp_path):
+    fresh = list(SimulatedDataset(SPEC).samples())
+    assert _same(SimulatedDataset(SPEC)[3], fresh[3])
+    cached = SimulatedDataset(SPEC, tmp_path)
+    assert _same(cached[2], fresh[2])
+    stored = list(tmp_path.glob("*/*.npz"))
+    assert len(stored) == 1
+    before = stored[0].stat().st_mtime_ns
+    assert _same(cached[2], fresh[2])
+    assert stored[0].stat().st_mtime_ns == before
+    assert not _same(fresh[0], fresh[1])
+
+
+def test_a_damaged_cache_file_is_rendered_again(tmp_path):
+    cached = SimulatedDataset(SPEC, tmp_path)
+    whole = cached[0]
+    (file,) = tmp_path.glob("*/*.npz")
+    file.write_bytes(file.read_bytes()[:200])
+    assert _same(SimulatedDataset(SPEC, tmp_path)[0], whole)
+
+
+def test_registered_pairs_share_one_geometry_and_raw_ones_do_not():
+    pair = SimulatedDataset(SPEC)[0]
+    assert pair.thermal_depth is pair.depth
+    assert np.allclose(pair.thermal_from_rgb, np.eye(4))
+    raw = SimulatedDataset(replace(SPEC, registered=False))[0]
+    assert not np.array_equal(raw.depth, raw.thermal_depth, equal_nan=True)
+    assert np.linalg.norm(raw.thermal_from_rgb[:3, 3]) == pytest.approx(0.1, abs=0.01)
+
+
+def test_shapes_types_and_ranges():
+    s = SimulatedDataset(SPEC)[1]
+    assert s.rgb.shape == (48, 64, 3)
+    assert s.counts.shape == s.depth.shape == s.instance.shape == (48, 64)
+    assert (s.rgb.dtype, s.counts.dtype, s.depth.dtype) == (np.uint8, np.uint16, np.float32)
+    assert np.nanmin(s.depth) > 0.05
+    assert 240 < np.nanmedian(s.temperature_k) < 330
+    assert {o.instance for o in s.objects} <= set(np.unique(s.instance).tolist())
+
+
+def test_train_and_held_out_share_no_world():
+    train, val = SimulatedDataset(SPEC), SimulatedDataset(replace(SPEC, split="val"))
+    assert train[0].facts["seed"] < 1_000_000_000 <= val[0].facts["seed"]
+
+
+def test_batches_are_stacked_and_shuffling_keeps_the_samples():
+    dataset = SimulatedDataset(SPEC)
+    plain = list(dataset.batches(2))
+    assert [b["rgb"].shape for b in plain] == [(2, 48, 64, 3)] * 2
+    mixed = list(dataset.batches(2, seed=1))
+    both = [
+        np.concatenate([b["counts"] for b in batches]).reshape(4, -1).sum(1) for batches in (plain, mixed)
+    ]
+    assert sorted(both[0].tolist()) == sorted(both[1].tolist())
+
+
+def test_it_is_a_sequence():
+    dataset = SimulatedDataset(SPEC)
+    assert len(dataset) == 4
+    assert _same(dataset[-1], dataset[3])
+    assert len(dataset[1:3]) == 2
+    with pytest.raises(IndexError):
+        dataset[4]
+
+
+@pytest.mark.slow
+def test_workers_give_the_same_samples(tmp_path):
+    alone = list(SimulatedDataset(SPEC).samples())
+    for cache in (None, tmp_path):
+        together = list(SimulatedDataset(SPEC, cache).samples(workers=2))
+        assert all(_same(a, b) for a, b in zip(alone, together, strict=True))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"split": "test"}, {"worlds": ("moon",)}, {"conditions": ("rain",)}, {"count": 0}]
+)
+def test_a_wrong_specification_is_refused(wrong):
+    with pytest.raises(InputError):
+        replace(SPEC, **wrong)

@@ -1,0 +1,1 @@
+"""From synchronised views of a board to the geometry of an RGB-thermal rig."""

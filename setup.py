@@ -60,6 +60,7 @@ setup(
             "pytest-timeout",
             "pytest-xdist",
             "ruff==0.17.5",
+            "selenium",
             "selenium",  # drives the browser in the test of the report
             "types-PyYAML",
         ],

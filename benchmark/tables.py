@@ -16,6 +16,7 @@ from benchmark.fusion_tables import by_source, fusion, people
 from benchmark.latency_table import latency
 from benchmark.markdown import calls, fill
 from benchmark.metric_speed import metric_speed
+from thermal_fusion_ros import config
 from thermal_fusion_ros.errors import InputError
 
 TABLES: dict[str, Callable[..., str]] = {
@@ -79,6 +80,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             # No document asks for it: make it all the same.
             for name in args.only:
                 print(make((name,), context))
+        if (
+            not args.only
+            and not args.dry_run
+            and config.BEGIN in (ROOT / "README.md").read_text(encoding="utf-8")
+        ):
+            config.main()  # the table of parameters, which needs no measurement
     except InputError as error:
         print(f"benchmark.tables: {error}", file=sys.stderr)
         return 2

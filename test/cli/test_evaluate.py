@@ -85,6 +85,22 @@ def test_ranks_among_peers_over_the_pictures_that_all_have(
     assert "mean over 2 pictures" in output
 
 
+def test_what_the_peers_file_lacks_is_scored_from_the_peers_pictures(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    per_image = {name: {"EN": 123.0} for name in "abc"}
+    Path("peers.json").write_text(json.dumps({"methods": {"other": {"per_image": per_image}}}))
+    assert (
+        evaluate("--fused", "ours", "--metrics", "EN,SF", "--peers", "peers.json", "--peer-pictures", ".")
+        == 0
+    )
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("other"))
+    assert "123.00 (1)" in row  # what is published stays
+    assert evaluate("--fused", "other", "--metrics", "SF") == 0
+    frequency = capsys.readouterr().out.splitlines()[1].split()[1]
+    assert row.split()[3] == frequency
+
+
 def test_several_methods_in_one_table(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--fused", "ours", "--fused", "second=other", "--json", "scores.json", "--markdown"]
     assert evaluate(*arguments, "--metrics", "EN,N_abf") == 0

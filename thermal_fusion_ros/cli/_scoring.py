@@ -44,6 +44,12 @@ def add_scoring_options(parser: argparse.ArgumentParser) -> None:
         "--peers", type=Path, metavar="FILE", help="published methods' scores; adds ranks among them"
     )
     parser.add_argument(
+        "--peer-pictures",
+        type=Path,
+        metavar="DIR",
+        help="folder of folders METHOD/ with the peers' pictures; adds what --peers lacks",
+    )
+    parser.add_argument(
         "--jobs", type=int, default=_processors(), metavar="N", help="processes (default: %(default)s)"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -54,6 +60,31 @@ def read_peers(args: argparse.Namespace) -> dict[str, PerImage]:
     from thermal_fusion_ros.evaluation import ranking
 
     return ranking.read_peers(args.peers) if args.peers else {}
+
+
+def peer_folders(args: argparse.Namespace, peers: Mapping[str, object]) -> dict[str, Path]:
+    """Folders of `--peer-pictures` that are named like a method of `--peers`."""
+    if not args.peer_pictures:
+        return {}
+    if not args.peer_pictures.is_dir():
+        raise InputError(f"--peer-pictures: no folder {args.peer_pictures}")
+    return {name: args.peer_pictures / name for name in peers if (args.peer_pictures / name).is_dir()}
+
+
+def complete_peers(
+    args: argparse.Namespace, peers: Mapping[str, PerImage], metrics: list[str]
+) -> dict[str, PerImage]:
+    """The peers with the metrics that `--peers` lacks, scored from their pictures where there are any."""
+    completed = dict(peers)
+    for name, folder in peer_folders(args, peers).items():
+        published = peers[name]
+        missing = [metric for metric in metrics if not any(metric in row for row in published.values())]
+        if missing:
+            added = score_methods(args, {name: folder}, missing)[name].per_image
+            completed[name] = {
+                picture: {**row, **added.get(picture, {})} for picture, row in published.items()
+            }
+    return completed
 
 
 def read_metrics(args: argparse.Namespace) -> list[str]:

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     results = _scoring.score_methods(args, methods, metrics)
     if args.json:
         _save(args.json, results)
-    _print_table(results, peers, metrics, args.markdown)
+    _print_table(results, _scoring.complete_peers(args, peers, metrics), metrics, args.markdown)
     return EXIT_SOME_SKIPPED if any(result.skipped for result in results.values()) else 0
 
 

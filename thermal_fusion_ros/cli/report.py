@@ -17,12 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `thermal-fusion report`."""
     _scoring.add_scoring_options(parser)
     parser.add_argument(
-        "--peer-pictures",
-        type=Path,
-        metavar="DIR",
-        help="folder of folders METHOD/ with pictures of the peers",
-    )
-    parser.add_argument(
         "--bench",
         type=Path,
         action="append",
@@ -52,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
     peers = _scoring.read_peers(args)
     methods = _scoring.read_methods(args, taken=peers)
     bench = [latency.read_latency(path) for path in args.bench]
-    results = _scoring.score_methods(args, methods, _scoring.read_metrics(args))
+    metrics = _scoring.read_metrics(args)
+    results = _scoring.score_methods(args, methods, metrics)
     ours = {name: result.per_image for name, result in results.items() if result.per_image}
     if not ours:
         raise InputError("no picture could be scored, so there is nothing to report")
@@ -62,9 +57,9 @@ def run(args: argparse.Namespace) -> int:
     page = report.render(
         report.Comparison(
             title=args.title,
-            metrics=_scoring.read_metrics(args),
+            metrics=metrics,
             ours=ours,
-            peers=peers,
+            peers=_scoring.complete_peers(args, peers, metrics),
             pictures=_pictures(
                 args, {name: methods[name] for name in ours}, peers, set().union(*ours.values())
             ),
@@ -88,12 +83,12 @@ def _pictures(
     """Paths by picture name and label, in the order of the sheet; a method that lacks a picture is left out there."""
     from thermal_fusion_ros.evaluation import folders
 
-    places = {"visible": args.visible, "thermal": args.thermal, **methods}
-    if args.peer_pictures:
-        if not args.peer_pictures.is_dir():
-            raise InputError(f"--peer-pictures: no folder {args.peer_pictures}")
-        found = {path.name: path for path in sorted(args.peer_pictures.iterdir()) if path.is_dir()}
-        places |= {name: found[name] for name in peers if name in found}
+    places = {
+        "visible": args.visible,
+        "thermal": args.thermal,
+        **methods,
+        **_scoring.peer_folders(args, peers),
+    }
     listings = {label: folders.list_pictures(label, folder) for label, folder in places.items()}
     return {
         name: {label: paths[name][0] for label, paths in listings.items() if name in paths}

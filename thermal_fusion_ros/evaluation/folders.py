@@ -61,7 +61,11 @@ def list_pictures(role: str, folder: Path) -> dict[str, list[Path]]:
     if not folder.is_dir():
         raise InputError(f"{role}: no folder {folder}")
     listing: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(folder.iterdir()):
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{role}: {folder}: {error.strerror or error}") from error
+    for path in paths:
         if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith("."):
             listing[path.stem].append(path)
     if not listing:

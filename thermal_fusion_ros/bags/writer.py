@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import sqlite3
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -84,11 +85,14 @@ class BagWriter:
 
     def write_serialized(self, topic: str, kind: str, data: bytes | memoryview, time_ns: int) -> None:
         """Write an already serialised (CDR) message of type `kind`."""
-        connection = self._connections.get(topic)
-        if connection is None:
-            connection = self._writer.add_connection(topic, kind, typestore=self.typestore)
-            self._connections[topic] = connection
-        self._writer.write(connection, time_ns, data)
+        try:
+            connection = self._connections.get(topic)
+            if connection is None:
+                connection = self._writer.add_connection(topic, kind, typestore=self.typestore)
+                self._connections[topic] = connection
+            self._writer.write(connection, time_ns, data)
+        except (OSError, sqlite3.OperationalError) as error:  # the disk is full, or gone
+            raise InputError(f"{self.path}: not written: {error}") from error
 
     def write_image(
         self,
@@ -143,6 +147,8 @@ def _compress(image: NDArray[Any]) -> tuple[str, NDArray[np.uint8]]:
         return "rgb8; jpeg compressed bgr8", cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, 95])[
             1
         ].ravel()
+    if image.dtype == np.float32:
+        raise InputError("float32 images can't be compressed; leave --compressed out")
     encoded = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].ravel()
     return f"{encoding_of(image)}; png compressed ", encoded
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,10 @@ from thermal_fusion_ros.cli._options import add_config_options, progress, read_c
 
 if TYPE_CHECKING:
     from thermal_fusion_ros.bags.pictures import PicturePair
+    from thermal_fusion_ros.config import Config
     from thermal_fusion_ros.pipeline import Pipeline
+
+WORTH_BUILDING = 30  # pictures of one size; building takes about as long as they do
 
 HELP = "fuse two folders of pictures with matching names"
 
@@ -40,16 +44,18 @@ def run(args: argparse.Namespace) -> int:
     given = {"fusion.model": args.model, "fusion.prompt": args.prompt}
     config = config.with_values({name: value for name, value in given.items() if value is not None})
     pairs, problems = match_pictures(args.visible, args.thermal)
+    pipeline_for = cache(Pipeline)
+    plan = [(pipeline_for(_config_for(len(group), config)), group) for group in _by_size(pairs)]
     make_folder(args.out)
-    pipeline = Pipeline(config)
     fused = 0
     try:
         with progress(len(pairs), "pair", "fusing") as bar:
-            for pair in _by_size(pairs):
-                problem = fuse_pair(pipeline, pair, args.out)
-                fused += problem is None
-                problems += [problem] if problem else []
-                bar.update()
+            for pipeline, group in plan:
+                for pair in group:
+                    problem = fuse_pair(pipeline, pair, args.out)
+                    fused += problem is None
+                    problems += [problem] if problem else []
+                    bar.update()
     finally:
         for problem in problems:
             print(f"thermal-fusion: {problem}", file=sys.stderr)
@@ -79,11 +85,18 @@ def fuse_pair(pipeline: Pipeline, pair: PicturePair, out: Path) -> str | None:
     return None
 
 
-def _by_size(pairs: list[PicturePair]) -> list[PicturePair]:
-    """The pairs grouped by size: engines are built for one size, in steps of 32 pixels, and few are kept."""
+def _by_size(pairs: list[PicturePair]) -> list[list[PicturePair]]:
+    """The pairs grouped by size of the visible picture, because an engine serves one size."""
     from thermal_fusion_ros.bags.pictures import picture_size
 
-    groups: defaultdict[tuple[int, ...], list[PicturePair]] = defaultdict(list)
+    groups: defaultdict[tuple[int, int], list[PicturePair]] = defaultdict(list)
     for pair in pairs:
-        groups[tuple(-(-edge // 32) for edge in picture_size(pair.visible))].append(pair)
-    return [pair for group in groups.values() for pair in group]
+        groups[picture_size(pair.visible)].append(pair)
+    return list(groups.values())
+
+
+def _config_for(pictures: int, config: Config) -> Config:
+    """A few pictures of a size are done by plain torch before a faster engine for that size is built."""
+    if pictures < WORTH_BUILDING and config.engine.backend == "auto":
+        return config.with_values({"engine.backend": "torch"})
+    return config

@@ -75,9 +75,13 @@ class NodeProcess:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_STOP_SECONDS)
 
-    def problems(self) -> list[str]:
-        """The different warnings and errors in its log so far, oldest first, at most ten."""
-        lines = self._log.read_text(errors="replace").splitlines()
+    def logged(self) -> int:
+        """Bytes in its log so far."""
+        return self._log.stat().st_size
+
+    def problems(self, since: int = 0) -> list[str]:
+        """The different warnings and errors in its log since it had `since` bytes, oldest first, at most ten."""
+        lines = self._log.read_bytes()[since:].decode(errors="replace").splitlines()
         found = [
             line.rpartition("]: ")[2] for line in lines if line.startswith(("[WARN]", "[ERROR]", "[FATAL]"))
         ]

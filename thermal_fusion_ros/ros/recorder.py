@@ -7,14 +7,14 @@ import queue
 import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rclpy.qos import QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
 from rosbags.typesys import Stores, get_typestore
 
 from thermal_fusion_ros.bags.source import SECOND_NS
-from thermal_fusion_ros.ros.messages import image_from_message
+from thermal_fusion_ros.ros.messages import rgb_from_message, stamp_ns
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -26,13 +26,14 @@ QOS = QoSProfile(history=QoSHistoryPolicy.KEEP_LAST, depth=30, reliability=QoSRe
 IMAGE = "sensor_msgs/msg/Image"
 _STAMP = struct.Struct("<iI")  # a message that begins with a header begins with its stamp
 _CDR_HEADER = 4  # bytes that say how the rest is encoded
-_QUEUED = 64  # messages waiting to be written; a full queue slows the replay rather than the memory
+_QUEUED = 64  # images waiting for the sinks; a full queue slows the replay rather than the memory
 
 
 class Recorder:
-    """Takes serialised messages off the node's outputs; a thread writes them to `bag` and fused frames to `sinks`.
+    """Takes serialised messages off the node's outputs into `bag`; a thread decodes fused frames for `sinks`.
 
-    `recorded_now` tells the time of the recording in ns; it is the log time in the bag.
+    `recorded_now` tells the time of the recording in ns; it is the log time in the bag. `published_at`: when the RGB
+    frame with a stamp was published (monotonic seconds), from which `latencies_ms` are.
     """
 
     def __init__(
@@ -42,16 +43,19 @@ class Recorder:
         sinks: Sequence[Sink] = (),
         bag: BagWriter | None = None,
         recorded_now: Callable[[], int],
+        published_at: Mapping[int, float],
     ) -> None:
         self._node = node
         self._sinks, self._bag = sinks, bag
         self._recorded_now = recorded_now
         self._typestore = get_typestore(Stores.ROS2_JAZZY)
         self.fused_topic: str = node.resolve_topic_name("fused/image_raw")
-        self.fused: list[tuple[int, float]] = []  # stamp in ns, time of arrival in monotonic seconds
+        self._published_at = published_at
+        self.arrivals: list[float] = []  # of fused frames, monotonic seconds
+        self.latencies_ms: list[float] = []
         self._error: Exception | None = None
-        self._waiting: queue.Queue[tuple[str, str, bytes, int] | None] = queue.Queue(_QUEUED)
-        self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
+        self._waiting: queue.Queue[bytes | None] = queue.Queue(_QUEUED)
+        self._thread = threading.Thread(target=self._show, name="recorder", daemon=True)
         self._thread.start()
         self._subscribed: set[str] = set()
 
@@ -67,38 +71,42 @@ class Recorder:
 
         def take(data: bytes) -> None:
             if topic == self.fused_topic:
-                sec, nanosec = _STAMP.unpack_from(data, _CDR_HEADER)
-                self.fused.append((sec * SECOND_NS + nanosec, time.monotonic()))
-            if self._bag is not None or (self._sinks and topic == self.fused_topic):
-                self._waiting.put((topic, kind, data, self._recorded_now()))
+                self._measure(data)
+                if self._sinks:
+                    self._waiting.put(data)
+            if self._bag is not None:  # in this thread: SQLite stays with the one that opened it
+                self._bag.write_serialized(topic, kind, data, self._recorded_now())
 
         self._node.create_subscription(message_class(kind), topic, take, QOS, raw=True)
 
+    def _measure(self, data: bytes) -> None:
+        now = time.monotonic()
+        self.arrivals.append(now)
+        sec, nanosec = _STAMP.unpack_from(data, _CDR_HEADER)
+        published = self._published_at.get(sec * SECOND_NS + nanosec)
+        if published is not None:
+            self.latencies_ms.append((now - published) * 1e3)
+
     def check(self) -> None:
-        """Raise what went wrong in writing."""
+        """Raise what went wrong in a sink."""
         if self._error is not None:
             raise self._error
 
     def finish(self) -> None:
-        """Wait until everything taken so far is written."""
+        """Wait until the sinks have got everything taken so far."""
         self._waiting.put(None)
         self._thread.join()
         self.check()
 
-    def _write(self) -> None:
-        while (item := self._waiting.get()) is not None:
+    def _show(self) -> None:
+        while (data := self._waiting.get()) is not None:
             if self._error is not None:
                 continue  # go on emptying the queue, or the replay would stand still
-            topic, kind, data, time_ns = item
             try:
-                if self._bag is not None:
-                    self._bag.write_serialized(topic, kind, data, time_ns)
-                if self._sinks and topic == self.fused_topic:
-                    message: Any = self._typestore.deserialize_cdr(data, kind)
-                    stamp = message.header.stamp
-                    image = image_from_message(message)
-                    for sink in self._sinks:
-                        sink.add(stamp.sec * SECOND_NS + stamp.nanosec, message.header.frame_id, image)
+                message: Any = self._typestore.deserialize_cdr(data, IMAGE)
+                image = rgb_from_message(message)
+                for sink in self._sinks:
+                    sink.add(stamp_ns(message), message.header.frame_id, image)
             except Exception as error:
                 self._error = error
 

@@ -104,13 +104,15 @@ class Session:
         self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(node)
         self._player = Player(node, source, clock=settings.clock)
-        self._recorder = Recorder(node, sinks=sinks, bag=bag, recorded_now=self._recorded_now)
+        self._published_at: dict[int, float] = {}
+        self._recorder = Recorder(
+            node, sinks=sinks, bag=bag, recorded_now=self._recorded_now, published_at=self._published_at
+        )
         self._records_all = bag is not None
         self._watch = NodeWatch(node, _full_name(settings))
         # The player knows every stamp it sent, so it knows which pairs the recording holds, whatever gets lost.
         self._pairer = make_pairer(config.sync)
         self._pairs = 0
-        self._published_at: dict[int, float] = {}
         self._anchor: tuple[int, float] | None = None  # a time of the recording and when it was played
         self._clock_told = 0.0
 
@@ -123,10 +125,13 @@ class Session:
             self._warm_up()
             self._start_recording()
             before, self._player.sent = self._watch.counts, Counter()
+            logged = self._own.logged() if self._own is not None else 0
             try:
                 for _ in range(self._settings.loops):
                     self._play()
             finally:
+                # Before and after, the node rightly complains about silence.
+                report.notes += self._own.problems(logged) if self._own is not None else []
                 self._settle(before)
         except KeyboardInterrupt:
             report.interrupted = True
@@ -260,32 +265,26 @@ class Session:
         while time.monotonic() < deadline:
             self._look()
             counts = self._watch.counts - before
-            if (counts, len(self._recorder.fused)) != last:
-                last, since = (counts, len(self._recorder.fused)), self._watch.reports
+            if (counts, len(self._recorder.arrivals)) != last:
+                last, since = (counts, len(self._recorder.arrivals)), self._watch.reports
             # Two reports without a change: the node's own numbers, not only ours, stand still.
             if self._watch.reports - since >= 2 and not counts.under_way and not counts.waiting:
                 return
 
     def _fill(self, report: ReplayReport, counts: NodeCounts) -> None:
-        fused = self._recorder.fused
+        arrivals = self._recorder.arrivals
         report.pairs_in = max(self._pairs, counts.pairs_in)
-        report.published = len(fused)
+        report.published = len(arrivals)
         report.dropped.update(counts.dropped)
         report.dropped["not_paired_by_node"] = report.pairs_in - counts.pairs_in
-        report.dropped["lost_after_publishing"] = max(counts.published - len(fused), 0)
+        report.dropped["lost_after_publishing"] = max(counts.published - len(arrivals), 0)
         report.dropped = +report.dropped
         report.unused.update(counts.unused)
         report.sent, report.received = dict(self._player.sent), dict(counts.received)
         report.engine = self._watch.engine
-        report.latencies_ms += [
-            (arrived - self._published_at[stamp]) * 1e3
-            for stamp, arrived in fused
-            if stamp in self._published_at
-        ]
-        report.seconds = fused[-1][1] - fused[0][1] if fused else 0.0
+        report.latencies_ms = self._recorder.latencies_ms
+        report.seconds = arrivals[-1] - arrivals[0] if arrivals else 0.0
         report.notes += self._source.problems
-        if self._own is not None:
-            report.notes += self._own.problems()
         report.balance()
 
 

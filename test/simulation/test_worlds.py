@@ -43,7 +43,7 @@ def test_nobody_runs_into_the_rig_in_the_first_minute(name):
 
 
 def test_an_unknown_world_is_refused_with_the_known_ones():
-    with pytest.raises(InputError, match="moon.*street"):
+    with pytest.raises(InputError, match=r"moon.*street"):
         worlds.build("moon", 0)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from thermal_fusion_ros.simulation.materials import Color
 from thermal_fusion_ros.simulation.mesh import F32, Mesh
@@ -55,7 +56,7 @@ class Track:
     """
 
     def __init__(
-        self, points: ArrayLike, speed: float, start: float = 0.0, closed: bool = True, rounding: float = 1.0
+        self, points: Any, speed: float, start: float = 0.0, closed: bool = True, rounding: float = 1.0
     ):
         corners = np.asarray(points, np.float64).reshape(-1, 2)
         if closed:

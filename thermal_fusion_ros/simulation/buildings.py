@@ -71,10 +71,13 @@ def facade(
         if rng.random() < 0.45:
             parts.append(m.span([-0.02, -0.10, base - 0.08], [width + 0.02, 0.02, base + 0.08], trim))
     door_bay = int(rng.integers(0, bays))
-    door_x = (door_bay + 0.5) * pitch
     if shop:
-        sign = palette("trim", name="sign", color=srgb(str(rng.choice(["8a2b22", "22507a", "2d5a3c", "3a3a40", "a8701f"]))),
-                       emission=(0.10, 0.07, 0.05))  # fmt: skip
+        sign = palette(
+            "trim",
+            name="sign",
+            color=srgb(str(rng.choice(["8a2b22", "22507a", "2d5a3c", "3a3a40", "a8701f"]))),
+            emission=(0.10, 0.07, 0.05),
+        )
         frame = palette("dark_trim")
         for bay in range(bays):
             x0, x1 = bay * pitch + 0.18, (bay + 1) * pitch - 0.18

@@ -64,6 +64,11 @@ class Condition:
         return np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)], np.float32)
 
 
+def _mixed(color: Color, gray: float, share: float) -> Color:
+    r, g, b = (share * gray + (1 - share) * v for v in color)
+    return (r, g, b)
+
+
 def parse(name: str, seed: int = 0) -> Condition:
     """`day`, `dusk`, `night`, `fog`, `smoke`, `glare` or several joined with `+` (`night+smoke`).
 
@@ -115,9 +120,9 @@ def parse(name: str, seed: int = 0) -> Condition:
         gray_sky = float(np.mean(c.sky_horizon)) * 0.85
         c = replace(
             c, extinction=about(0.055, 0.35), infrared_share=0.35, patchiness=0.25, clouds=1.0,
-            sun=tuple(0.10 * v for v in c.sun),
-            sky_zenith=tuple(0.25 * v + 0.75 * gray_sky for v in c.sky_zenith),
-            sky_horizon=tuple(0.3 * v + 0.7 * gray_sky for v in c.sky_horizon),
+            sun=_mixed(c.sun, 0.0, 0.9),
+            sky_zenith=_mixed(c.sky_zenith, gray_sky, 0.75),
+            sky_horizon=_mixed(c.sky_horizon, gray_sky, 0.7),
             sky_k=c.air_k - 4, sun_heating_k=c.sun_heating_k * 0.15, air_k=c.air_k - 3,
         )  # fmt: skip
     elif medium == "smoke":

@@ -25,12 +25,12 @@ from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.simulation import conditions, sensors, worlds
 from thermal_fusion_ros.simulation import mesh as m
 from thermal_fusion_ros.simulation.materials import MaterialTable
+from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.renderer import Renderer
 from thermal_fusion_ros.simulation.rig import BODY_FROM_OPTICAL, Camera, Rig, base_pose, default_rig
 from thermal_fusion_ros.simulation.tracing import Stage
 from thermal_fusion_ros.simulation.truth import ObjectTruth, find_objects, scene_facts
 
-F32 = NDArray[np.float32]
 VERSION = 1  # of what a sample looks like; part of the cache's name
 _HELD_OUT = 1_000_000_000
 _NEAREST, _FARTHEST = 0.1, 2000.0
@@ -180,10 +180,13 @@ class SimulatedDataset(Sequence[Sample]):
             base[:3, 3] += base[:3, 1] * side
             base[:3, :3] = base[:3, :3] @ m.rotation_z(0.20 * spec.variety * rng.normal())
         sensor = sensors.ThermalSensor(
-            spec.height, spec.width, int(rng.integers(0, 2**31)), netd_k=0.05 * float(np.exp(spec.variety * rng.normal(0, 0.5))),
+            spec.height,
+            spec.width,
+            int(rng.integers(0, 2**31)),
+            netd_k=0.05 * float(np.exp(spec.variety * rng.normal(0, 0.5))),
             blur_px=float(np.clip(0.75 * spec.width / 640 + 0.2 * spec.variety * rng.normal(), 0.3, 1.4)),
             pattern=float(np.exp(spec.variety * rng.normal(0, 0.4))),
-        )  # fmt: skip
+        )
         eye = renderer.view(rig.rgb, base @ rig.base_from_rgb, t)
         visible = eye.visible()
         dt = 0.004
@@ -292,12 +295,8 @@ def vary_rig(rig: Rig, rng: np.random.Generator, variety: float) -> Rig:
     zoom = float(np.exp(variety * rng.normal(0.0, 0.14)))
 
     def lens(camera: Camera) -> Camera:
-        return replace(
-            camera,
-            fx=camera.fx * zoom,
-            fy=camera.fy * zoom,
-            distortion=tuple(k / zoom**2 for k in camera.distortion),
-        )
+        k1, k2, p1, p2, k3 = (k / zoom**2 for k in camera.distortion)
+        return replace(camera, fx=camera.fx * zoom, fy=camera.fy * zoom, distortion=(k1, k2, p1, p2, k3))
 
     pitch, roll = np.radians(variety * rng.normal(1.0, 3.0)), np.radians(variety * rng.normal(0.0, 1.6))
     height = float(np.clip(1.35 + variety * rng.normal(0, 0.3), 0.5, 2.2))

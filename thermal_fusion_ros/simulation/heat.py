@@ -9,10 +9,9 @@ from thermal_fusion_ros.simulation import sky
 from thermal_fusion_ros.simulation.conditions import Condition
 from thermal_fusion_ros.simulation.lights import switch_table
 from thermal_fusion_ros.simulation.materials import MaterialTable
+from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.textures import grain, plane_coordinates
 from thermal_fusion_ros.simulation.tracing import Surface
-
-F32 = NDArray[np.float32]
 
 # Band radiance of 8–14 µm in detector counts: S(T) = R / (exp(B/T) - F), the curve FLIR cameras are calibrated with
 # (their "Planck constants"); about 55 counts per kelvin at room temperature, 14 bits up to 160 °C.
@@ -46,11 +45,11 @@ def surface_temperature(s: Surface, table: MaterialTable, c: Condition, sunlit: 
     inertia = table.inertia[material]
     up = np.clip(s.normal[:, 2], 0, 1)
     if indoor:
-        air = np.float32(c.interior_k)
+        air = c.interior_k
         out = air + 1.2 * (s.position[:, 2] - 1.2) * 0.25 + np.zeros(len(material), np.float32)
         out -= np.where(table.interior[material] > 0, 0.6, 0.0)
     else:
-        air = np.float32(c.air_k)
+        air = c.air_k
         facing = (
             np.maximum(s.normal @ c.sun_direction, 0) * (1 - table.translucency[material])
             + 0.4 * table.translucency[material]
@@ -78,7 +77,7 @@ def apparent_signal(s: Surface, kelvin: F32, table: MaterialTable, c: Condition,
     cosine = np.clip(-np.einsum("ij,ij->i", s.normal, s.direction), 0, 1)
     emissivity = table.emissivity[s.material] * (1 - 0.8 * (1 - cosine) ** 5)
     if indoor:
-        around = np.float32(c.interior_k)
+        around: F32 = np.full(1, c.interior_k, np.float32)
     else:
         mirrored = s.direction + 2 * cosine[:, None] * s.normal
         mirrored[:, 2] -= 0.15  # houses and trees stand before the low sky

@@ -142,8 +142,15 @@ def _corridor_side(
     while x < end - 2:
         choice = rng.random()
         if windows and choice < 0.45:
-            pane = p("panel_light", name="frosted", color=srgb("9aa4aa"), emission=(1.5, 1.65, 1.8), switch="daylight", heat=0.0,
-                     emissivity=0.86)  # fmt: skip
+            pane = p(
+                "panel_light",
+                name="frosted",
+                color=srgb("9aa4aa"),
+                emission=(1.5, 1.65, 1.8),
+                switch="daylight",
+                heat=0.0,
+                emissivity=0.86,
+            )
             parts.append(m.span([x - 0.7, -0.02, 1.15], [x + 0.7, 0.02, 2.25], pane).heated(-6.0))
             for k in (-0.72, 0.0, 0.72):
                 parts.append(m.span([x + k - 0.035, -0.06, 1.1], [x + k + 0.035, 0.02, 2.3], p("trim")))
@@ -208,8 +215,8 @@ def warehouse(seed: int) -> World:
         )
     )
     for side in (-1, 1):
-        y = sorted((side * half, side * (half + 0.3)))
-        b.add(m.span([x0, y[0], 0], [x1, y[1], high], wall))
+        edge = sorted((side * half, side * (half + 0.3)))
+        b.add(m.span([x0, edge[0], 0], [x1, edge[1], high], wall))
     b.add(
         m.span([x0 - 0.3, -half, 0], [x0, half, high], wall),
         m.span([x1, -half, 0], [x1 + 0.3, half, high], wall),
@@ -347,9 +354,9 @@ def _pallet(p: Palette, rng: np.random.Generator, variety: int) -> m.Mesh:
         drum = p(
             "enamel", name="drum", color=srgb(str(rng.choice(["2b4f80", "7a2420", "3a3d40"]))), gloss=0.05
         )
-        for i in (-0.28, 0.28):
-            for j in (-0.24, 0.24):
-                parts.append(m.cylinder([i, j, 0.145], [i, j, 1.02], 0.26, drum, 18))
+        for along in (-0.28, 0.28):
+            for across in (-0.24, 0.24):
+                parts.append(m.cylinder([along, across, 0.145], [along, across, 1.02], 0.26, drum, 18))
     return m.merge(parts)
 
 

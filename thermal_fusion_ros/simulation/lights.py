@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from thermal_fusion_ros.simulation.actors import Lamp
 from thermal_fusion_ros.simulation.conditions import Condition
 from thermal_fusion_ros.simulation.materials import SWITCHES
+from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.tracing import Moment
-
-F32 = NDArray[np.float32]
 
 
 def switched(c: Condition) -> dict[str, float]:

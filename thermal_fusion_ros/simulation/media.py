@@ -13,15 +13,14 @@ from functools import cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from thermal_fusion_ros.simulation import sky
 from thermal_fusion_ros.simulation.conditions import Condition
 from thermal_fusion_ros.simulation.lights import Light, switched, within_reach
+from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.worlds import World
 
-F32 = NDArray[np.float32]
 _SLICES = 22
 _NEAR, _FAR = 0.6, 90.0
 _FOLD = 1024

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-F32 = NDArray[np.float32]
+F32 = NDArray[np.floating]  # float32 wherever it is large; numpy's stubs widen what is computed
 I32 = NDArray[np.int32]
 
 
@@ -145,9 +146,19 @@ def merge(meshes: Sequence[Mesh]) -> Mesh:
 
 _BOX = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)], np.float32)
 _BOX_FACES = [
-    (0, 1, 3), (0, 3, 2), (4, 6, 7), (4, 7, 5), (0, 4, 5), (0, 5, 1),
-    (2, 3, 7), (2, 7, 6), (0, 2, 6), (0, 6, 4), (1, 5, 7), (1, 7, 3),
-]  # fmt: skip
+    (0, 1, 3),
+    (0, 3, 2),
+    (4, 6, 7),
+    (4, 7, 5),
+    (0, 4, 5),
+    (0, 5, 1),
+    (2, 3, 7),
+    (2, 7, 6),
+    (0, 2, 6),
+    (0, 6, 4),
+    (1, 5, 7),
+    (1, 7, 3),
+]
 
 
 def box(size: ArrayLike, center: ArrayLike, material: int) -> Mesh:
@@ -201,7 +212,7 @@ def _grid_faces(rows: int, columns: int, closed: bool) -> I32:
 
 
 def tube(
-    points: ArrayLike, radii: ArrayLike, material: int, around: int = 10, caps: bool = True, flat: float = 1.0
+    points: Any, radii: ArrayLike, material: int, around: int = 10, caps: bool = True, flat: float = 1.0
 ) -> Mesh:
     """A smooth tube along N points with N radii; `flat` squeezes it across the second axis; round caps close it."""
     p = np.asarray(points, np.float64).reshape(-1, 3)
@@ -261,7 +272,7 @@ def cone(
 ) -> Mesh:
     """An upright cone or its frustum."""
     b = np.asarray(base, np.float64)
-    return tube([b, b + [0, 0, height]], [radius, max(top, 1e-3)], material, around, caps=False)
+    return tube([b, b + np.array([0, 0, height])], [radius, max(top, 1e-3)], material, around, caps=False)
 
 
 def loft(sections: ArrayLike, material: int, closed: bool = False) -> Mesh:
@@ -283,9 +294,14 @@ def heightfield(x: ArrayLike, y: ArrayLike, z: ArrayLike, material: int) -> Mesh
 
 
 def shards(
-    centers: ArrayLike, normals: ArrayLike, sizes: ArrayLike, material: int | I32, rng: np.random.Generator,
-    facing: ArrayLike | None = None, stretch: float = 1.0,
-) -> Mesh:  # fmt: skip
+    centers: ArrayLike,
+    normals: ArrayLike,
+    sizes: ArrayLike,
+    material: int | I32,
+    rng: np.random.Generator,
+    facing: ArrayLike | None = None,
+    stretch: float = 1.0,
+) -> Mesh:
     """N small triangles (leaves, grass): random turn in their plane; shaded along `normals`, lying across `facing`.
 
     A triangle per leaf, not a textured card: exact in both spectra, in depth and in the masks.

@@ -16,9 +16,17 @@ THIGH, SHANK, FOOT = 0.245, 0.235, 0.035
 SHOULDER, UPPER_ARM, FOREARM = 0.788, 0.170, 0.150
 
 JACKETS = {
-    "blue": "2f4c7d", "red": "9c2b26", "black": "1c1d21", "gray": "6a6d72", "green": "3d5a3c", "yellow": "c79a2b",
-    "white": "d6d4cd", "brown": "6b4a30", "orange": "d2611c", "teal": "24706f",
-}  # fmt: skip
+    "blue": "2f4c7d",
+    "red": "9c2b26",
+    "black": "1c1d21",
+    "gray": "6a6d72",
+    "green": "3d5a3c",
+    "yellow": "c79a2b",
+    "white": "d6d4cd",
+    "brown": "6b4a30",
+    "orange": "d2611c",
+    "teal": "24706f",
+}
 TROUSERS = ("23262e", "34435c", "4a4038", "15161a", "6d675c", "3b3f3a")
 SKINS = ("e3b797", "c99a7c", "a87455", "7c5138", "593a29")
 HAIRS = ("1b1512", "2c2019", "4b3524", "80623c", "8a8580", "5a2f1d")
@@ -50,11 +58,21 @@ def body(
         )
 
     top = [
-        (0.485 - coat, 0.074 + 0.35 * coat, 0.101 + 0.15 * coat), (0.52, 0.073, 0.101), (0.57, 0.066, 0.090),
-        (0.61, 0.062, 0.085), (0.67, 0.066, 0.092), (0.73, 0.070, 0.105), (0.765, 0.068, 0.117), (0.788, 0.062, 0.124),
-        (0.806, 0.054, 0.117), (0.820, 0.046, 0.090), (0.833, 0.038, 0.060), (0.846, 0.033, 0.038), (0.856, 0.031, 0.033),
+        (0.485 - coat, 0.074 + 0.35 * coat, 0.101 + 0.15 * coat),
+        (0.52, 0.073, 0.101),
+        (0.57, 0.066, 0.090),
+        (0.61, 0.062, 0.085),
+        (0.67, 0.066, 0.092),
+        (0.73, 0.070, 0.105),
+        (0.765, 0.068, 0.117),
+        (0.788, 0.062, 0.124),
+        (0.806, 0.054, 0.117),
+        (0.820, 0.046, 0.090),
+        (0.833, 0.038, 0.060),
+        (0.846, 0.033, 0.038),
+        (0.856, 0.031, 0.033),
         (0.857, 0.0, 0.0),
-    ]  # fmt: skip
+    ]
     chest = m.loft([ring(*r) for r in top], jacket, closed=True).smoothed(80)
     parts.append(
         chest.heated(
@@ -99,8 +117,12 @@ def body(
 
     short_sleeves = bool(rng.random() < 0.2)
     for side, upper, fore in ((1, UPPER_L, FORE_L), (-1, UPPER_R, FORE_R)):
-        arm = m.tube([[0, 0, 0.005 * h], [0, 0, -UPPER_ARM * 0.5 * h], [0, 0, -UPPER_ARM * h]],
-                     np.array([0.031, 0.030, 0.026]) * h * b, jacket, 12)  # fmt: skip
+        arm = m.tube(
+            [[0, 0, 0.005 * h], [0, 0, -UPPER_ARM * 0.5 * h], [0, 0, -UPPER_ARM * h]],
+            np.array([0.031, 0.030, 0.026]) * h * b,
+            jacket,
+            12,
+        )
         meshes.append(arm.heated(-0.6).on_bone(upper))
         sleeve = skin if short_sleeves else jacket
         lower = [
@@ -129,7 +151,7 @@ def body(
                 np.array([0.046, 0.048, 0.038]) * h * b,
                 trousers,
                 14,
-            ).on_bone(thigh)  # fmt: skip
+            ).on_bone(thigh)
         )
         meshes.append(
             m.tube(
@@ -139,7 +161,7 @@ def body(
                 14,
             )
             .heated(-0.8)
-            .on_bone(shank)  # fmt: skip
+            .on_bone(shank)
         )
         sole = [
             m.ellipsoid([0.020 * h, 0, -0.008 * h], [0.046 * h, 0.028 * h, 0.030 * h], shoe, 14, 8),
@@ -149,9 +171,16 @@ def body(
     return m.merge(meshes), {"jacket": name}
 
 
-def skeleton(h: float, lean: float, hip: tuple[float, float], knee: tuple[float, float], shoulder: tuple[float, float],
-             elbow: tuple[float, float], ankle: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:  # fmt: skip
-    """12×4×4 bone poses below the hips' frame. Angles in radians, (left, right): hip and shoulder forward, knee back."""
+def skeleton(
+    h: float,
+    lean: float,
+    hip: tuple[float, float],
+    knee: tuple[float, float],
+    shoulder: tuple[float, float],
+    elbow: tuple[float, float],
+    ankle: tuple[float, float] = (0.0, 0.0),
+) -> np.ndarray:
+    """12×4×4 bone poses below the hips' frame. Radians, (left, right): hip and shoulder forward, knee back."""
     out = np.tile(np.eye(4, dtype=np.float32), (12, 1, 1))
     out[TORSO, :3, :3] = m.rotation_y(lean)
 

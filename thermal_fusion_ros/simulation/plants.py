@@ -43,7 +43,7 @@ def broadleaf(palette: Palette, rng: np.random.Generator, height: float, leaves:
         side = end + rng.normal(0, 0.07, 3) * height
         parts.append(m.tube([bend, side], np.array([0.18, 0.06]) * trunk_r, bark, 5, caps=False))
         tips.append(side)
-    centres = np.array(tips) + [0, 0, 0.04 * height]
+    centres = np.array(tips) + np.array([0, 0, 0.04 * height])
     extra = centres[rng.integers(0, len(centres), 6)] + rng.normal(0, 0.06, (6, 3)) * height
     centres = np.vstack([centres, extra])
     which = rng.integers(0, len(centres), leaves)
@@ -123,7 +123,7 @@ def bush(palette: Palette, rng: np.random.Generator, radius: float, leaves: int 
             core,
             m.shards(
                 at,
-                _unit(direction + [0, 0, 0.3]),
+                _unit(direction + np.array([0, 0, 0.3])),
                 size,
                 leaf,
                 rng,

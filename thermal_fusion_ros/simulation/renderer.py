@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,11 +18,11 @@ from thermal_fusion_ros.simulation import heat, media, shading, sky
 from thermal_fusion_ros.simulation.actors import Lamp
 from thermal_fusion_ros.simulation.conditions import Condition
 from thermal_fusion_ros.simulation.lights import Light, gather
+from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.rig import Camera
 from thermal_fusion_ros.simulation.tracing import Hits, Moment, Stage, Surface, surface
 from thermal_fusion_ros.simulation.worlds import World
 
-F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 _SUBPIXELS = ((0.31, -0.27), (-0.33, 0.22), (-0.12, -0.38))
 _MEDIUM_GRID = (30, 40)
@@ -165,7 +166,7 @@ class View:
     def motion(self, later: NDArray[np.floating], dt: float, step: int = 4) -> F32:
         """Flow in pixels per second on a grid of every `step`-th pixel; `later` is this camera's pose after `dt`."""
         c = self.camera
-        _, hits, s = self.primary
+        _, hits, _ = self.primary
         grid = np.zeros((c.height, c.width), bool)
         grid[step // 2 :: step, step // 2 :: step] = True
         rows, columns = len(range(step // 2, c.height, step)), len(range(step // 2, c.width, step))
@@ -250,8 +251,9 @@ class View:
             self.moment, s, reach, np.random.default_rng(5), self.renderer.openness_rays
         )
         picture = cv2.blur(small.reshape(grid.shape), (3, 3))
-        full = cv2.resize(picture, (c.width, c.height), interpolation=cv2.INTER_LINEAR)
-        return full.reshape(-1)
+        full: Any = cv2.resize(picture, (c.width, c.height), interpolation=cv2.INTER_LINEAR)
+        flat: F32 = full.reshape(-1)
+        return flat
 
     def _shade(
         self, rays: F32, hits: Hits, s: Surface, pixel: NDArray[np.intp], open_map: F32, dx: float, dy: float
@@ -296,9 +298,9 @@ class View:
         key[s.index] = s.material + 64.0 * s.instance
         key = key.reshape(shape)
         inverse = (1 / np.maximum(hits.distance, 0.1)).reshape(shape)
-        normal = np.zeros((shape[0] * shape[1], 3), np.float32)
-        normal[s.index] = s.normal
-        normal = normal.reshape(*shape, 3)
+        flat = np.zeros((shape[0] * shape[1], 3), np.float32)
+        flat[s.index] = s.normal
+        normal = flat.reshape(*shape, 3)
         edge = np.zeros(shape, np.uint8)
         for axis in (0, 1):
             a = (slice(1, None), slice(None)) if axis == 0 else (slice(None), slice(1, None))
@@ -317,7 +319,7 @@ class View:
         thin = np.zeros(shape[0] * shape[1], np.float32)
         thin[s.index] = self.moment.stage.materials.translucency[s.material]
         crowd = cv2.erode((thin.reshape(shape) > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
-        return edge * (2 - crowd)
+        return np.where(crowd > 0, edge, 2 * edge)
 
     def thermal(self) -> ThermalPicture:
         """Render 8–14 µm."""
@@ -325,7 +327,7 @@ class View:
         rays, hits, s = self.primary
         table = r.stage.materials
         count = len(rays)
-        signal = np.empty(count, np.float32)
+        signal: F32 = np.empty(count, np.float32)
         temperature = np.full(count, np.nan, np.float32)
         missed = np.flatnonzero(hits.face < 0)
         if len(missed):

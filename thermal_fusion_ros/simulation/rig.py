@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.simulation import mesh as m
+from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.worlds import World
 
-F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 # Columns: where the optical frame's x (right), y (down), z (ahead) point in a body frame of x ahead, y left, z up.
@@ -46,9 +46,14 @@ class Camera:
         """The same lens before a sensor of another resolution (same field of view up to the aspect ratio)."""
         sx, sy = width / self.width, height / self.height
         return replace(
-            self, width=width, height=height, fx=self.fx * sx, fy=self.fy * sy,
-            cx=(self.cx + 0.5) * sx - 0.5, cy=(self.cy + 0.5) * sy - 0.5,
-        )  # fmt: skip
+            self,
+            width=width,
+            height=height,
+            fx=self.fx * sx,
+            fy=self.fy * sy,
+            cx=(self.cx + 0.5) * sx - 0.5,
+            cy=(self.cy + 0.5) * sy - 0.5,
+        )
 
     def rays(self, dx: float = 0.0, dy: float = 0.0) -> F32:
         """H×W×3 unit rays in the optical frame through every pixel, shifted by (dx, dy) pixels."""
@@ -123,15 +128,23 @@ class Rig:
         """Both spectra through the undistorted RGB camera, at the same place and time: exact pairs for training."""
         eye = replace(self.rgb, distortion=(0.0,) * 5)
         return replace(
-            self, rgb=eye, thermal=replace(eye, frame_id=self.thermal.frame_id), base_from_thermal=self.base_from_rgb,
+            self,
+            rgb=eye,
+            thermal=replace(eye, frame_id=self.thermal.frame_id),
+            base_from_thermal=self.base_from_rgb,
             thermal_timing=replace(self.rgb_timing, latency_s=0.0),
-        )  # fmt: skip
+        )
 
 
 def default_rig(
-    width: int = 640, height: int = 480, thermal_width: int = 640, thermal_height: int = 480, baseline_m: float = 0.10,
-    mount_height_m: float = 1.35, pitch_degrees: float = 2.0,
-) -> Rig:  # fmt: skip
+    width: int = 640,
+    height: int = 480,
+    thermal_width: int = 640,
+    thermal_height: int = 480,
+    baseline_m: float = 0.10,
+    mount_height_m: float = 1.35,
+    pitch_degrees: float = 2.0,
+) -> Rig:
     """A 63° RGB camera and, `baseline_m` to its right, a 58° thermal one, slightly askew as real ones are."""
     if min(width, height, thermal_width, thermal_height) < 16:
         raise InputError(

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from thermal_fusion_ros.simulation import heat
 from thermal_fusion_ros.simulation.conditions import Condition
+from thermal_fusion_ros.simulation.mesh import F32
 
-F32 = NDArray[np.float32]
 EXPOSURE_S = {"day": 0.003, "dusk": 0.012, "night": 0.025}
 TIME_CONSTANT_S = 0.008  # a microbolometer pixel's
 

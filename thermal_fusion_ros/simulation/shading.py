@@ -11,9 +11,9 @@ from thermal_fusion_ros.simulation import sky, textures
 from thermal_fusion_ros.simulation.conditions import Condition
 from thermal_fusion_ros.simulation.lights import Light, switch_table, switched, within_reach
 from thermal_fusion_ros.simulation.materials import PATTERNS, MaterialTable
+from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.tracing import Moment, Surface
 
-F32 = NDArray[np.float32]
 _WINDOW = PATTERNS.index("window")
 
 
@@ -80,9 +80,15 @@ def _room(s: Surface, at: NDArray[np.intp], u: F32, v: F32, footprint: F32) -> F
 
 
 def shade(
-    moment: Moment, s: Surface, table: MaterialTable, c: Condition, lights: Sequence[Light], pixel_angle: float,
-    openness: F32, sunlit: F32,
-) -> F32:  # fmt: skip
+    moment: Moment,
+    s: Surface,
+    table: MaterialTable,
+    c: Condition,
+    lights: Sequence[Light],
+    pixel_angle: float,
+    openness: F32,
+    sunlit: F32,
+) -> F32:
     """Radiance N×3 of surfaces. `openness` (0..1) is the share of surroundings not blocked nearby."""
     indoor = moment.stage.world.indoor
     on = switched(c)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from thermal_fusion_ros.simulation.conditions import Condition
+from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.textures import noise_tile, sample
-
-F32 = NDArray[np.float32]
 
 
 def clouds(direction: F32, cover: float, t: float) -> F32:
@@ -49,13 +47,11 @@ def radiance(direction: F32, c: Condition, t: float, detail: bool = True) -> F32
     if not detail:
         return out.astype(np.float32)
     cover = clouds(direction, c.clouds, t)[:, None]
-    if c.time == "night":
-        tint = 0.55 * zenith + 0.8 * horizon
-    else:
-        tint = 0.75 * mean_radiance(c) + 0.13 * light
+    night = c.time == "night"
+    tint = 0.55 * zenith + 0.8 * horizon if night else 0.75 * mean_radiance(c) + 0.13 * light
     edge = light * (0.10 * near**6)[:, None]
     out = out * (1 - 0.85 * cover) + 0.85 * cover * (tint * (0.75 + 0.35 * (1 - cover)) + edge)
-    if c.time == "night":
+    if night:
         out = _stars(out, direction, 1 - cover[:, 0], up)
         disc = np.clip((cosine - 0.99994) / 0.00002, 0, 1) * (1 - 0.8 * cover[:, 0])
         out += disc[:, None] * np.array([0.9, 0.92, 1.0], np.float32)

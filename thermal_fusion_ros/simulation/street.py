@@ -9,7 +9,7 @@ from thermal_fusion_ros.simulation import plants, vehicles
 from thermal_fusion_ros.simulation.actors import Lamp, Track
 from thermal_fusion_ros.simulation.buildings import building
 from thermal_fusion_ros.simulation.people import bystander, pedestrian
-from thermal_fusion_ros.simulation.worlds import Builder, World
+from thermal_fusion_ros.simulation.worlds import Builder, Ground, World
 
 KERB = 0.13
 LENGTH = 150.0
@@ -20,7 +20,6 @@ def build(seed: int) -> World:
     """A street along x; the rig drives on the right-hand lane."""
     rng = np.random.default_rng([seed, 1])
     b = Builder(rng)
-    p = b.palette
     b.warm_lamps = bool(rng.random() < 0.5)
     style = str(rng.choice(["city", "house"], p=[0.6, 0.4]))
     lane = float(rng.uniform(3.0, 3.5))
@@ -52,8 +51,11 @@ def build(seed: int) -> World:
         6.0,
         rounding=5,
     )
-    smoke = [[float(rng.uniform(7, 16)), float(rng.uniform(-3, 4)), 0.0, 1.0], [float(rng.uniform(18, 40)), float(rng.uniform(-5, 5)), 0.0, 0.8],
-             [float(rng.uniform(40, 70)), float(rng.uniform(-4, 4)), 0.0, 0.7]]  # fmt: skip
+    smoke = [
+        [float(rng.uniform(7, 16)), float(rng.uniform(-3, 4)), 0.0, 1.0],
+        [float(rng.uniform(18, 40)), float(rng.uniform(-5, 5)), 0.0, 0.8],
+        [float(rng.uniform(40, 70)), float(rng.uniform(-4, 4)), 0.0, 0.7],
+    ]
     return b.finish("street", seed, path, ground, indoor=False, bumpiness=0.010, smoke=smoke)
 
 
@@ -162,10 +164,9 @@ def _houses(
             continue
         mesh, _ = building(b.palette, rng, width, float(rng.uniform(9, 12)), style)
         set_back = front + (float(rng.uniform(0, 1.0)) if style == "house" else 0.0)
-        if side < 0:  # outside of the model is -y: turn it to face +y
-            mesh = mesh.yawed(np.pi).moved([x + width, -set_back, KERB])
-        else:
-            mesh = mesh.moved([x, set_back, KERB])
+        # The outside of the model is towards -y.
+        turned = mesh.yawed(np.pi).moved([x + width, 0, 0]) if side < 0 else mesh
+        mesh = turned.moved([0 if side < 0 else x, side * set_back, KERB])
         b.add(mesh)
         x += width + (
             float(rng.uniform(2.5, 6.0)) if style == "house" else float(rng.choice([0.0, 0.0, 0.0, 2.5]))
@@ -187,9 +188,17 @@ def _houses(
 
 
 def _furniture(
-    b: Builder, rng: np.random.Generator, side: int, half: float, walk: float, garden: float, style: str,
-    crossing: float, side_street: float, lane: float,
-) -> None:  # fmt: skip
+    b: Builder,
+    rng: np.random.Generator,
+    side: int,
+    half: float,
+    walk: float,
+    garden: float,
+    style: str,
+    crossing: float,
+    side_street: float,
+    lane: float,
+) -> None:
     p = b.palette
     metal = p("galvanised")
     spacing = float(rng.uniform(20, 26))
@@ -201,8 +210,20 @@ def _furniture(
             continue
         height = 6.4
         reach = -side * 1.5
-        b.add(m.tube([[x, y, 0], [x, y, 1.0], [x, y, height - 0.6], [x, y + 0.3 * reach, height - 0.1], [x, y + reach, height]],
-                     [0.085, 0.075, 0.06, 0.05, 0.04], metal, 9))  # fmt: skip
+        b.add(
+            m.tube(
+                [
+                    [x, y, 0],
+                    [x, y, 1.0],
+                    [x, y, height - 0.6],
+                    [x, y + 0.3 * reach, height - 0.1],
+                    [x, y + reach, height],
+                ],
+                [0.085, 0.075, 0.06, 0.05, 0.04],
+                metal,
+                9,
+            )
+        )
         b.add(m.box([0.28, 0.62, 0.10], [x, y + reach, height + 0.01], p("black_metal")))
         b.add(m.box([0.20, 0.5, 0.03], [x, y + reach, height - 0.05], p("lamp")))
         b.lamps.append(Lamp((x, y + reach, height - 0.1), lamp_color, (0, 0, -1.0), 0.30, 24.0))
@@ -235,8 +256,14 @@ def _furniture(
     for k, (name, emission) in enumerate(
         (("red", (2.6, 0.10, 0.06)), ("amber", (2.4, 1.3, 0.1)), ("green", (0.1, 2.2, 1.2)))
     ):
-        lens = p("taillamp", name="lens_" + name, color=tuple(0.08 + 0.05 * e for e in emission), switch="always",
-                 emission=emission if k == on else (0.0, 0.0, 0.0), heat=7.0 if k == on else 0.0)  # fmt: skip
+        lens = p(
+            "taillamp",
+            name="lens_" + name,
+            color=tuple(0.08 + 0.05 * e for e in emission),
+            switch="always",
+            emission=emission if k == on else (0.0, 0.0, 0.0),
+            heat=7.0 if k == on else 0.0,
+        )
         z = 3.12 - 0.27 * k
         face = -0.112 if side < 0 else 0.112
         lights.append(m.cylinder([x, ty, z], [x + face, ty, z], 0.09, lens, 14))
@@ -298,7 +325,9 @@ def _parked(
             b.park(vehicles.car(b.palette, rng, (x, y, yaw)))
 
 
-def _people(b: Builder, rng: np.random.Generator, half: float, walk: float, crossing: float, ground) -> None:
+def _people(
+    b: Builder, rng: np.random.Generator, half: float, walk: float, crossing: float, ground: Ground
+) -> None:
     def speed() -> float:
         return float(rng.uniform(0.9, 1.6)) * float(rng.choice([-1.0, 1.0]))
 

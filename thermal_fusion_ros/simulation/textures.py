@@ -7,14 +7,14 @@ flickering. Patterns (bricks, planks, tiles) are drawn from plane coordinates an
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from thermal_fusion_ros.simulation.materials import PATTERNS
+from thermal_fusion_ros.simulation.mesh import F32
 
-F32 = NDArray[np.float32]
 _SIZE = 512
 _COLUMNS = 1024  # remap wants pictures; flat lists of rays are folded into rows of this many
 SCALES = (
@@ -47,7 +47,7 @@ def sample(tile: F32, u: F32, v: F32) -> F32:
     height, width = tile.shape[:2]
     fold[0, :n] = u % width
     fold[1, :n] = v % height
-    out = cv2.remap(
+    out: Any = cv2.remap(
         tile,
         fold[0].reshape(rows, -1),
         fold[1].reshape(rows, -1),

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thermal_fusion_ros.simulation.mesh import Mesh, merge
+from thermal_fusion_ros.simulation.mesh import F32, Mesh, merge
 from thermal_fusion_ros.simulation.worlds import World
 
-F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 MISS = np.int32(-1)
 _ACTOR_RANGE = 110.0  # metres from the camera beyond which actors are left out
@@ -24,7 +23,8 @@ def _open3d() -> Any:
         from thermal_fusion_ros.errors import InputError
 
         raise InputError(
-            f"the simulator needs open3d ({error}): pip install open3d, and on Debian apt install libusb-1.0-0 libgl1 libgomp1"
+            f"the simulator needs open3d ({error}): "
+            "pip install open3d, and on Debian apt install libusb-1.0-0 libgl1 libgomp1"
         ) from error
     return open3d
 
@@ -160,7 +160,7 @@ class Moment:
         return Hits(distance, face, uv, normal)
 
     def blocked(self, rays: F32, far: F32 | float) -> NDArray[np.bool_]:
-        """Whether anything stands within `far` along N×6 rays. A single `far` costs one query, several are sorted out."""
+        """Whether anything stands within `far` along N×6 rays. `far`: one number or N."""
         tensor = _open3d().core.Tensor.from_numpy(rays)
         if np.ndim(far) == 0:
             limit = float(far)

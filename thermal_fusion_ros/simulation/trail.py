@@ -10,7 +10,7 @@ from thermal_fusion_ros.simulation import plants, vehicles
 from thermal_fusion_ros.simulation.actors import Track
 from thermal_fusion_ros.simulation.materials import srgb
 from thermal_fusion_ros.simulation.people import bystander, pedestrian
-from thermal_fusion_ros.simulation.worlds import Builder, World
+from thermal_fusion_ros.simulation.worlds import Builder, Ground, World
 
 START, END = -16.0, 105.0
 
@@ -19,10 +19,14 @@ class Terrain:
     """Heights, and where the trail runs."""
 
     def __init__(self, rng: np.random.Generator) -> None:
-        self.bend = [(float(rng.uniform(1.0, 3.0)), float(rng.uniform(22, 40)), float(rng.uniform(0, 6))),
-                     (float(rng.uniform(0.3, 0.9)), float(rng.uniform(9, 15)), float(rng.uniform(0, 6)))]  # fmt: skip
-        self.waves = [(float(a), rng.normal(0, 1, 2) / w, float(rng.uniform(0, 6)))
-                      for a, w in ((1.1, 17.0), (0.5, 8.0), (0.16, 2.6), (0.05, 0.9))]  # fmt: skip
+        self.bend = [
+            (float(rng.uniform(1.0, 3.0)), float(rng.uniform(22, 40)), float(rng.uniform(0, 6))),
+            (float(rng.uniform(0.3, 0.9)), float(rng.uniform(9, 15)), float(rng.uniform(0, 6))),
+        ]
+        self.waves = [
+            (float(a), rng.normal(0, 1, 2) / w, float(rng.uniform(0, 6)))
+            for a, w in ((1.1, 17.0), (0.5, 8.0), (0.16, 2.6), (0.05, 0.9))
+        ]
         self.slope = float(rng.uniform(-0.03, 0.03))
         self.bank = float(rng.uniform(-0.10, 0.10))
         self.width = float(rng.uniform(0.8, 1.25))
@@ -146,19 +150,19 @@ def _plants(b: Builder, land: Terrain, rng: np.random.Generator) -> None:
         ends = [[x + s * half * np.cos(a), y + s * half * np.sin(a)] for s in (-1, 1)]
         if all(abs(e[1] - float(land.middle(e[0]))) > land.width + 0.6 for e in ends):
             r = float(rng.uniform(0.12, 0.24))
-            b.add(m.cylinder(*([*e, float(land.height(*e)) + r * 0.7] for e in ends), r, p("bark"), 12))
+            first, last = ([*e, float(land.height(*e)) + r * 0.7] for e in ends)
+            b.add(m.cylinder(first, last, r, p("bark"), 12))
     count = 9000
-    x = rng.uniform(-8, 45, count)
-    side = rng.choice([-1, 1], count)
-    n = side * (land.width * 0.8 + rng.gamma(1.6, 1.1, count))
-    clump = np.sin(x * 1.7) + np.sin(n * 2.3 + x) > -0.3
-    x, n = x[clump], n[clump]
-    y = land.middle(x) + n
-    at = np.column_stack([x, y, land.height(x, y)])
+    xs = rng.uniform(-8, 45, count)
+    ns = rng.choice([-1, 1], count) * (land.width * 0.8 + rng.gamma(1.6, 1.1, count))
+    clump = np.sin(xs * 1.7) + np.sin(ns * 2.3 + xs) > -0.3
+    xs, ns = xs[clump], ns[clump]
+    ys = land.middle(xs) + ns
+    at = np.column_stack([xs, ys, land.height(xs, ys)])
     b.add(plants.grass(p, rng, at, 0.24, str(rng.choice(["64763a", "7a7a3e", "566d34"]))))
 
 
-def _people(b: Builder, land: Terrain, rng: np.random.Generator, ground) -> None:
+def _people(b: Builder, land: Terrain, rng: np.random.Generator, ground: Ground) -> None:
     xs = np.arange(-4.0, 96.0, 1.0)
     for _ in range(int(rng.integers(5, 8))):
         side = float(rng.choice([-0.75, 1.15, 1.15])) * land.width

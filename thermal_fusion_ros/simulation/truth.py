@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from thermal_fusion_ros.simulation.actors import Labelled
 from thermal_fusion_ros.simulation.conditions import Condition
+from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.renderer import Geometry
 from thermal_fusion_ros.simulation.rig import Camera
 from thermal_fusion_ros.simulation.worlds import World
 
-F32 = NDArray[np.float32]
 SMALLEST_PIXELS = 6  # fewer are nothing anybody could find
 
 

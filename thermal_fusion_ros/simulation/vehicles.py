@@ -14,9 +14,16 @@ from thermal_fusion_ros.simulation.people import body as person_body
 from thermal_fusion_ros.simulation.people import skeleton
 
 PAINTS = {
-    "white": "dfe0de", "silver": "a2a6aa", "black": "17181b", "gray": "55595f", "red": "9a1c1c", "blue": "22437d",
-    "green": "2d4a3a", "beige": "b5a486", "orange": "c4581c",
-}  # fmt: skip
+    "white": "dfe0de",
+    "silver": "a2a6aa",
+    "black": "17181b",
+    "gray": "55595f",
+    "red": "9a1c1c",
+    "blue": "22437d",
+    "green": "2d4a3a",
+    "beige": "b5a486",
+    "orange": "c4581c",
+}
 
 
 @dataclass(frozen=True)
@@ -36,24 +43,117 @@ class Shape:
     tumble: float = 0.80  # roof width as a share of the belt's
 
 
-HATCH = Shape("car", 4.05, 1.76, [(-2.02, 0.93), (0.8, 0.90), (1.25, 0.86), (1.90, 0.70), (2.02, 0.60)],
-              [(-2.02, 0.95), (-1.93, 1.02), (-1.55, 1.42), (-0.5, 1.50), (0.25, 1.45), (1.12, 0.95), (1.7, 0.82), (2.02, 0.66)],
-              (-1.95, -1.5, 0.25, 1.12), (-1.25, -0.28), (-1.24, 1.28), 0.31)  # fmt: skip
-SEDAN = Shape("car", 4.70, 1.82, [(-2.35, 0.90), (0.9, 0.92), (1.4, 0.88), (2.15, 0.70), (2.35, 0.58)],
-              [(-2.35, 0.92), (-1.95, 1.02), (-1.75, 1.03), (-1.0, 1.40), (-0.3, 1.45), (0.35, 1.40), (1.25, 0.97), (1.9, 0.82), (2.35, 0.64)],
-              (-1.72, -0.95, 0.35, 1.25), (-1.05, -0.2), (-1.35, 1.42), 0.33)  # fmt: skip
-SUV = Shape("car", 4.55, 1.88, [(-2.27, 1.05), (1.0, 1.02), (1.4, 1.00), (2.1, 0.88), (2.27, 0.72)],
-            [(-2.27, 1.08), (-2.15, 1.2), (-1.85, 1.62), (-0.5, 1.70), (0.35, 1.64), (1.15, 1.10), (2.0, 0.96), (2.27, 0.80)],
-            (-2.14, -1.8, 0.35, 1.15), (-1.35, -0.25), (-1.36, 1.38), 0.36, 0.24, 0.82)  # fmt: skip
-VAN = Shape("car", 5.1, 1.98, [(-2.55, 1.15), (1.3, 1.12), (1.9, 1.05), (2.4, 0.88), (2.55, 0.72)],
-            [(-2.55, 1.2), (-2.52, 1.9), (-2.4, 1.96), (0.0, 2.0), (1.0, 1.95), (1.95, 1.14), (2.4, 0.96), (2.55, 0.80)],
-            (-2.54, -2.45, 1.0, 1.95), (-2.3, -2.0, -1.0, -0.9, 0.1), (-1.6, 1.65), 0.34, 0.22, 0.86)  # fmt: skip
-BUS = Shape("bus", 11.4, 2.5, [(-5.7, 1.30), (5.2, 1.30), (5.66, 1.05), (5.7, 0.8)],
-            [(-5.7, 1.4), (-5.62, 2.9), (-5.4, 3.05), (0, 3.1), (5.2, 3.05), (5.45, 2.9), (5.68, 1.15), (5.7, 0.9)],
-            (-5.68, -5.6, 5.42, 5.68), (-4.6, -3.0, -1.4, 0.2, 1.8, 3.4, 4.9), (-3.0, 2.9), 0.48, 0.30, 0.95)  # fmt: skip
-CAB = Shape("truck", 2.3, 2.3, [(-1.15, 1.5), (0.9, 1.5), (1.1, 1.3), (1.15, 1.0)],
-            [(-1.15, 2.6), (0.0, 2.75), (0.6, 2.70), (1.08, 1.55), (1.15, 1.2)],
-            (-9.0, -9.0, 0.6, 1.08), (-0.6,), (-9.0, 0.2), 0.46, 0.45, 0.92)  # fmt: skip
+HATCH = Shape(
+    "car",
+    4.05,
+    1.76,
+    [(-2.02, 0.93), (0.8, 0.90), (1.25, 0.86), (1.90, 0.70), (2.02, 0.60)],
+    [
+        (-2.02, 0.95),
+        (-1.93, 1.02),
+        (-1.55, 1.42),
+        (-0.5, 1.50),
+        (0.25, 1.45),
+        (1.12, 0.95),
+        (1.7, 0.82),
+        (2.02, 0.66),
+    ],
+    (-1.95, -1.5, 0.25, 1.12),
+    (-1.25, -0.28),
+    (-1.24, 1.28),
+    0.31,
+)
+SEDAN = Shape(
+    "car",
+    4.70,
+    1.82,
+    [(-2.35, 0.90), (0.9, 0.92), (1.4, 0.88), (2.15, 0.70), (2.35, 0.58)],
+    [
+        (-2.35, 0.92),
+        (-1.95, 1.02),
+        (-1.75, 1.03),
+        (-1.0, 1.40),
+        (-0.3, 1.45),
+        (0.35, 1.40),
+        (1.25, 0.97),
+        (1.9, 0.82),
+        (2.35, 0.64),
+    ],
+    (-1.72, -0.95, 0.35, 1.25),
+    (-1.05, -0.2),
+    (-1.35, 1.42),
+    0.33,
+)
+SUV = Shape(
+    "car",
+    4.55,
+    1.88,
+    [(-2.27, 1.05), (1.0, 1.02), (1.4, 1.00), (2.1, 0.88), (2.27, 0.72)],
+    [
+        (-2.27, 1.08),
+        (-2.15, 1.2),
+        (-1.85, 1.62),
+        (-0.5, 1.70),
+        (0.35, 1.64),
+        (1.15, 1.10),
+        (2.0, 0.96),
+        (2.27, 0.80),
+    ],
+    (-2.14, -1.8, 0.35, 1.15),
+    (-1.35, -0.25),
+    (-1.36, 1.38),
+    0.36,
+    0.24,
+    0.82,
+)
+VAN = Shape(
+    "car",
+    5.1,
+    1.98,
+    [(-2.55, 1.15), (1.3, 1.12), (1.9, 1.05), (2.4, 0.88), (2.55, 0.72)],
+    [
+        (-2.55, 1.2),
+        (-2.52, 1.9),
+        (-2.4, 1.96),
+        (0.0, 2.0),
+        (1.0, 1.95),
+        (1.95, 1.14),
+        (2.4, 0.96),
+        (2.55, 0.80),
+    ],
+    (-2.54, -2.45, 1.0, 1.95),
+    (-2.3, -2.0, -1.0, -0.9, 0.1),
+    (-1.6, 1.65),
+    0.34,
+    0.22,
+    0.86,
+)
+BUS = Shape(
+    "bus",
+    11.4,
+    2.5,
+    [(-5.7, 1.30), (5.2, 1.30), (5.66, 1.05), (5.7, 0.8)],
+    [(-5.7, 1.4), (-5.62, 2.9), (-5.4, 3.05), (0, 3.1), (5.2, 3.05), (5.45, 2.9), (5.68, 1.15), (5.7, 0.9)],
+    (-5.68, -5.6, 5.42, 5.68),
+    (-4.6, -3.0, -1.4, 0.2, 1.8, 3.4, 4.9),
+    (-3.0, 2.9),
+    0.48,
+    0.30,
+    0.95,
+)
+CAB = Shape(
+    "truck",
+    2.3,
+    2.3,
+    [(-1.15, 1.5), (0.9, 1.5), (1.1, 1.3), (1.15, 1.0)],
+    [(-1.15, 2.6), (0.0, 2.75), (0.6, 2.70), (1.08, 1.55), (1.15, 1.2)],
+    (-9.0, -9.0, 0.6, 1.08),
+    (-0.6,),
+    (-9.0, 0.2),
+    0.46,
+    0.45,
+    0.92,
+)
 CARS = (HATCH, SEDAN, SUV, VAN)
 
 
@@ -84,11 +184,18 @@ def shell(shape: Shape, palette: Palette, paint: int) -> m.Mesh:
     glass_w = w * (0.965 - (1 - shape.tumble) * 0.3 * cabin)
     roof_w = w * ((1 - cabin) * 0.86 + cabin * (shape.tumble - 0.02))
     rows = [
-        (w * 0.80, bottom), (w * 0.965, bottom + 0.02), (w * 0.995, bottom + 0.14), (w, bottom * 0.45 + belt * 0.55),
-        (w * 0.985, belt - 0.07), (w * 0.965, belt), (glass_w, belt + 0.02 * np.minimum(cabin + 0.4, 1)),
-        (roof_w, top - 0.075 * cabin - 0.012), (roof_w * 0.93, top - 0.02 * cabin - 0.006), (roof_w * 0.55, top),
+        (w * 0.80, bottom),
+        (w * 0.965, bottom + 0.02),
+        (w * 0.995, bottom + 0.14),
+        (w, bottom * 0.45 + belt * 0.55),
+        (w * 0.985, belt - 0.07),
+        (w * 0.965, belt),
+        (glass_w, belt + 0.02 * np.minimum(cabin + 0.4, 1)),
+        (roof_w, top - 0.075 * cabin - 0.012),
+        (roof_w * 0.93, top - 0.02 * cabin - 0.006),
+        (roof_w * 0.55, top),
         (roof_w * 0.0, top + 0.012),
-    ]  # fmt: skip
+    ]
     left = np.stack(
         [np.stack([x, np.broadcast_to(y, x.shape), np.broadcast_to(z, x.shape)], -1) for y, z in rows], 1
     )
@@ -222,8 +329,17 @@ def warm_up(shape: Shape, running: bool, recently: float) -> Callable[[np.ndarra
 def chassis(shape: Shape, palette: Palette, color: str, running: bool, recently: float, lit: bool) -> m.Mesh:
     """Body and fittings, warmed, on bone 0."""
     gloss = 0.045 if shape.label == "car" else 0.03
-    paint = palette("jacket", name="paint_" + color, color=srgb(PAINTS[color]), grain=(0.01, 0.02, 0.02), gloss=gloss,
-                    emissivity=0.90, absorptivity=0.85 if color in ("black", "blue", "gray") else 0.5, inertia=0.12, body=0.0)  # fmt: skip
+    paint = palette(
+        "jacket",
+        name="paint_" + color,
+        color=srgb(PAINTS[color]),
+        grain=(0.01, 0.02, 0.02),
+        gloss=gloss,
+        emissivity=0.90,
+        absorptivity=0.85 if color in ("black", "blue", "gray") else 0.5,
+        inertia=0.12,
+        body=0.0,
+    )
     return m.merge([shell(shape, palette, paint), fittings(shape, palette, lit)]).heated(
         warm_up(shape, running, recently)
     )
@@ -240,8 +356,12 @@ def headlights(shape: Shape, lit: bool, dazzling: bool = False) -> tuple[Lamp, .
     return tuple(Lamp((half + 0.1, s * y, 0.68), color, (1.0, 0.0, down), 0.90, 30.0) for s in (-1, 1))
 
 
-def rolling(shape: Shape, axles: Sequence[float], where: Callable[[float], tuple[float, float, float]],
-            gone: Callable[[float], float]) -> Pose:  # fmt: skip
+def rolling(
+    shape: Shape,
+    axles: Sequence[float],
+    where: Callable[[float], tuple[float, float, float]],
+    gone: Callable[[float], float],
+) -> Pose:
     """Bones of a vehicle that follows `where`: body, then left and right wheel of each axle."""
     y = [shape.width / 2 * float(taper(shape, axle)) - 0.11 for axle in axles]
 
@@ -267,8 +387,14 @@ def with_wheels(base: m.Mesh, shape: Shape, palette: Palette, axles: Sequence[fl
     return m.merge([base, *(one.on_bone(1 + i) for i in range(2 * len(axles)))])
 
 
-def car(palette: Palette, rng: np.random.Generator, where: Track | tuple[float, float, float], lit: bool = True,
-        dazzling: bool = False, shape: Shape | None = None) -> Actor:  # fmt: skip
+def car(
+    palette: Palette,
+    rng: np.random.Generator,
+    where: Track | tuple[float, float, float],
+    lit: bool = True,
+    dazzling: bool = False,
+    shape: Shape | None = None,
+) -> Actor:
     """A car; parked where a pose is given, driving where a track is. Lamps of a driving one are lit from dusk."""
     shape = shape or CARS[int(rng.choice(4, p=[0.35, 0.28, 0.27, 0.10]))]
     color = str(rng.choice(list(PAINTS), p=[0.2, 0.17, 0.16, 0.15, 0.1, 0.1, 0.05, 0.04, 0.03]))
@@ -365,8 +491,17 @@ def _bicycle_frame(palette: Palette, color: str) -> m.Mesh:
 def _bicycle_wheel(palette: Palette) -> m.Mesh:
     a = np.linspace(0, 2 * np.pi, 29)
     r = 0.33
-    rows = [np.stack([(r + 0.018 * np.cos(p)) * np.cos(a), np.full(29, 0.018 * np.sin(p)), (r + 0.018 * np.cos(p)) * np.sin(a)], -1)
-            for p in np.linspace(0, 2 * np.pi, 7)]  # fmt: skip
+    rows = [
+        np.stack(
+            [
+                (r + 0.018 * np.cos(p)) * np.cos(a),
+                np.full(29, 0.018 * np.sin(p)),
+                (r + 0.018 * np.cos(p)) * np.sin(a),
+            ],
+            -1,
+        )
+        for p in np.linspace(0, 2 * np.pi, 7)
+    ]
     steel = palette("steel")
     spokes = [
         m.tube([(0, 0, 0), (r * np.cos(p), 0, r * np.sin(p))], 0.0025, steel, 3, caps=False)

@@ -68,7 +68,7 @@ class Pipeline:
         path = Path(config.fusion.weights) if config.fusion.weights else shipped(config.fusion.model)
         weights = load_fusion(path)
         self.vocabulary = weights.vocabulary
-        self._graph = PerceptionGraph(weights.model).eval()
+        self.graph = PerceptionGraph(weights.model).eval()
         self._prepared: OrderedDict[tuple[int, int], Prepared] = OrderedDict()
         self._thermal = ThermalProcessor(config.thermal)
         self._resized = np.empty((0, 0), np.uint8)
@@ -166,7 +166,7 @@ class Pipeline:
             while len(self._prepared) >= ENGINES_KEPT:
                 self._prepared.popitem(last=False)
             log.info("building the engine for %dx%d", width, height)
-            self._prepared[key] = Prepared(self._graph, height, width, self.config)
+            self._prepared[key] = Prepared(self.graph, height, width, self.config)
             self.engine_name = self._prepared[key].engine.name
             self.engine_refused = self._prepared[key].refused
         self._prepared.move_to_end(key)

@@ -48,7 +48,14 @@ def _torch(graph: PerceptionGraph, height: int, width: int, config: EngineConfig
     return TorchEngine(graph, height, width, config)
 
 
-BACKENDS: dict[str, Builder] = {"openvino": _openvino, "torch": _torch}
+def _torch_eager(graph: PerceptionGraph, height: int, width: int, config: EngineConfig) -> Engine:
+    from thermal_fusion_ros.engine.torch_backend import TorchEngine
+
+    return TorchEngine(graph, height, width, config, channels_last=False)
+
+
+# `torch-eager` is what benchmarks compare with; the configuration does not offer it.
+BACKENDS: dict[str, Builder] = {"openvino": _openvino, "torch": _torch, "torch-eager": _torch_eager}
 
 
 def candidates(config: EngineConfig) -> list[str]:

@@ -13,19 +13,28 @@ from thermal_fusion_ros.models.graph import PerceptionGraph
 
 
 class TorchEngine:
-    """Runs the graph as it is."""
+    """Runs the graph as it is; `channels_last` false is torch's default memory format, the baseline of benchmarks."""
 
-    def __init__(self, graph: PerceptionGraph, height: int, width: int, config: EngineConfig) -> None:
+    def __init__(
+        self,
+        graph: PerceptionGraph,
+        height: int,
+        width: int,
+        config: EngineConfig,
+        *,
+        channels_last: bool = True,
+    ) -> None:
         wants_cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
         if wants_cuda and not torch.cuda.is_available():
             raise RuntimeError("engine.device is cuda, but torch sees no CUDA device")
         self.device = torch.device("cuda" if wants_cuda else "cpu")
-        self.name = f"torch-{self.device.type}"
+        self.name = f"torch-{self.device.type}" if channels_last else f"torch-eager-{self.device.type}"
         self.half = wants_cuda
         if config.threads:
             torch.set_num_threads(config.threads)
         self.graph = copy.deepcopy(graph).to(self.device)
-        self.graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if channels_last:
+            self.graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(
         self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]

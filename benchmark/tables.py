@@ -80,11 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             # No document asks for it: make it all the same.
             for name in args.only:
                 print(make((name,), context))
-        if (
-            not args.only
-            and not args.dry_run
-            and config.BEGIN in (ROOT / "README.md").read_text(encoding="utf-8")
-        ):
+        readme = ROOT / "README.md"
+        everything = not args.only and not args.dry_run
+        if everything and readme.is_file() and config.BEGIN in readme.read_text(encoding="utf-8"):
             config.main()  # the table of parameters, which needs no measurement
     except InputError as error:
         print(f"benchmark.tables: {error}", file=sys.stderr)

@@ -63,6 +63,12 @@ def test_alignment_does_not_undo_more_than_that() -> None:
     assert score_depth(1 / (0.2 / TRUTH + 0.1), TRUTH, alignment="scale_shift")["AbsRel"] > 0.01
 
 
+def test_one_wild_pixel_does_not_change_the_scale() -> None:
+    predicted = np.array([[2.0, 4.0, 8.0, 1.0]])
+    truth = np.array([[1.0, 2.0, 4.0, 900.0]])  # ratios 1/2, 1/2, 1/2, 900
+    assert align(predicted, truth, alignment="scale")[0, :3] == pytest.approx(truth[0, :3], rel=1e-12)
+
+
 def test_least_squares_against_numpy() -> None:
     random = np.random.default_rng(1)
     truth = random.uniform(1, 10, (20, 30))

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.signal import convolve2d
 
 from benchmark import straightforward_metrics
 from thermal_fusion_ros.errors import InputError
@@ -167,6 +168,54 @@ def test_ssim_uses_sample_variances_and_data_range_two() -> None:
     assert one("SSIM", first, visible=second) == pytest.approx(
         2 * (49 * near + windows - 49) / windows, rel=1e-12
     )
+
+
+def test_ssim_255_is_wangs_with_an_eleven_pixel_gaussian() -> None:
+    y, x = np.mgrid[-5:6, -5:6]
+    window = np.exp(-(x**2 + y**2) / (2 * 1.5**2))
+    window /= window.sum()
+    first, second, third = textured(1), textured(2), textured(3)
+
+    def wang(a: np.ndarray, b: np.ndarray) -> float:
+        def mean(image: np.ndarray) -> np.ndarray:
+            return convolve2d(image, window, mode="valid")
+
+        c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+        covariance = mean(a * b) - mean(a) * mean(b)
+        variances = mean(a * a) - mean(a) ** 2 + mean(b * b) - mean(b) ** 2
+        similar = (2 * mean(a) * mean(b) + c1) / (mean(a) ** 2 + mean(b) ** 2 + c1)
+        return float((similar * (2 * covariance + c2) / (variances + c2)).mean())
+
+    expected = (wang(first, second) + wang(first, third)) / 2
+    assert one("SSIM_255", first, visible=second, thermal=third) == pytest.approx(expected, rel=1e-9)
+
+
+def test_artefacts_are_as_published() -> None:
+    """The published code, with its own constants, on a picture with edges of every strength and direction."""
+    images = [textured(seed) for seed in (1, 2, 3)]
+    images[0][20:30, 20:40] = 0.0  # flat ground
+    kernel = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
+
+    def edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        padded = np.pad(image, 1, mode="reflect")
+        x, y = convolve2d(padded, kernel, mode="valid"), convolve2d(padded, kernel.T, mode="valid")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            angle = np.where((x == 0) & (y == 0), 0, np.arctan(x / y))
+        return np.sqrt(x**2 + y**2), angle
+
+    (g_f, a_f), *sources = (edges(image) for image in images)
+    lost = total = 0.0
+    new = np.logical_and.reduce([g_f > g for g, _ in sources])
+    for g, a in sources:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            strength = np.where((g == 0) | (g_f == 0), 0, np.where(g > g_f, g_f / g, g / g_f))
+        orientation = np.abs(np.abs(a - a_f) - np.pi / 2) * 2 / np.pi
+        q_strength = 0.9999 / (1 + np.exp(-19 * (strength - 0.5)))
+        q_orientation = 0.9995 / (1 + np.exp(-22 * (orientation - 0.5)))
+        weight = np.where(g >= 2, g**1.5, 0.001)
+        lost += (new * (1 - np.sqrt(q_strength * q_orientation)) * weight).sum()
+        total += weight.sum()
+    assert one("N_abf", *images) == pytest.approx(lost / total, rel=1e-9)
 
 
 def test_artefacts_are_none_without_new_edges_and_all_when_the_sources_are_flat() -> None:

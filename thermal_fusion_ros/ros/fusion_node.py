@@ -23,8 +23,7 @@ from rclpy.clock import Clock, ClockChange, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import String
 
@@ -34,6 +33,13 @@ from thermal_fusion_ros.ros import diagnostics, parameters, report
 from thermal_fusion_ros.ros.inputs import CameraInput
 from thermal_fusion_ros.ros.log_limiter import LogLimiter, PythonLogBridge
 from thermal_fusion_ros.ros.outputs import FusedOutputs
+from thermal_fusion_ros.ros.overridable import (
+    NEWEST,
+    RELIABLE,
+    SENSOR_DATA,
+    create_publisher,
+    create_subscription,
+)
 from thermal_fusion_ros.ros.pair_fuser import PairFuser, PipelineLike, Received
 from thermal_fusion_ros.ros.watchdog import explain_silence
 from thermal_fusion_ros.sensing.pairing import PairerLike, Stream, make_pairer
@@ -167,12 +173,9 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         for camera in self._inputs.values():
             camera.open()
             self._closers.append(camera.close)
-        self._subscribe(CameraInfo, "rgb/camera_info", self._on_camera_info, qos_profile_sensor_data)
-        self._subscribe(String, "~/prompt", self._on_prompt, QoSProfile(depth=1))
-        overridable = QoSOverridingOptions.with_default_policies()
-        self._diagnostics = self.create_publisher(
-            DiagnosticArray, "/diagnostics", 10, qos_overriding_options=overridable
-        )
+        self._subscribe(CameraInfo, "rgb/camera_info", self._on_camera_info, SENSOR_DATA)
+        self._subscribe(String, "~/prompt", self._on_prompt, NEWEST)
+        self._diagnostics = create_publisher(self, DiagnosticArray, "/diagnostics", RELIABLE)
         self._closers.append(partial(self.destroy_publisher, self._diagnostics))
         self._every(EXPIRE_PERIOD_S, self._expire)
         self._every(min(config.input.watchdog_s / 2, 1.0), self._watch)
@@ -196,10 +199,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
             self._pairer.reset("deactivated")
 
     def _subscribe(self, kind: Any, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> None:
-        overridable = QoSOverridingOptions.with_default_policies()
-        subscription = self.create_subscription(
-            kind, topic, callback, qos, qos_overriding_options=overridable
-        )
+        subscription = create_subscription(self, kind, topic, callback, qos)
         self._closers.append(partial(self.destroy_subscription, subscription))
 
     def _every(self, period_s: float, callback: Callable[[], None]) -> None:

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
-from rclpy.qos import qos_policy_name_from_kind, qos_profile_sensor_data
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos import qos_policy_name_from_kind
 from sensor_msgs.msg import CompressedImage, Image
 
 from thermal_fusion_ros.ros import messages
 from thermal_fusion_ros.ros.log_limiter import LogLimiter
+from thermal_fusion_ros.ros.overridable import SENSOR_DATA, create_subscription
 from thermal_fusion_ros.ros.pair_fuser import Received
 from thermal_fusion_ros.ros.rates import RateMeter
 from thermal_fusion_ros.sensing.pairing import Stream
@@ -90,13 +90,8 @@ class CameraInput:
         return time.monotonic() - (self._opened if last is None else max(last, self._opened))
 
     def _subscribe(self, events: Any) -> Any:
-        return self._node.create_subscription(
-            self.kind,
-            self.own_name,
-            self._on_message,
-            qos_profile_sensor_data,
-            event_callbacks=events,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        return create_subscription(
+            self._node, self.kind, self.own_name, self._on_message, SENSOR_DATA, event_callbacks=events
         )
 
     def _on_message(self, message: Any) -> None:

@@ -8,19 +8,16 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.qos import QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from thermal_fusion_ros.config import OutputConfig
 from thermal_fusion_ros.frames import Perception
+from thermal_fusion_ros.ros.overridable import NEWEST, create_publisher
 
 if TYPE_CHECKING:
     from rclpy.node import Node
 
 SECOND_NS = 1_000_000_000
-# RViz subscribes reliably; a late frame is worth nothing to it, so only the newest is kept.
-QOS = QoSProfile(history=QoSHistoryPolicy.KEEP_LAST, depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
 
 
 class FusedOutputs:
@@ -29,14 +26,11 @@ class FusedOutputs:
     def __init__(self, node: Node, config: OutputConfig) -> None:
         self._node = node
         self.jpeg_quality = config.jpeg_quality
-
-        def publisher(kind: Any, topic: str) -> Any:
-            overridable = QoSOverridingOptions.with_default_policies()
-            return node.create_publisher(kind, topic, QOS, qos_overriding_options=overridable)
-
-        self._image = publisher(Image, "fused/image_raw")
-        self._info = publisher(CameraInfo, "fused/camera_info")
-        self._jpeg = publisher(CompressedImage, "fused/image_raw/compressed") if config.compressed else None
+        self._image = create_publisher(node, Image, "fused/image_raw", NEWEST)
+        self._info = create_publisher(node, CameraInfo, "fused/camera_info", NEWEST)
+        self._jpeg = None
+        if config.compressed:
+            self._jpeg = create_publisher(node, CompressedImage, "fused/image_raw/compressed", NEWEST)
         self._image_message = Image(encoding="rgb8", is_bigendian=0)
         self._jpeg_message = CompressedImage(format="rgb8; jpeg compressed bgr8")
         self._pixels: NDArray[np.uint8] = np.empty((0, 0, 3), np.uint8)  # the memory of the image message
@@ -74,12 +68,11 @@ class FusedOutputs:
 
     def _fill(self, fused: NDArray[np.uint8]) -> None:
         if self._pixels.shape != fused.shape:
-            # rclpy takes an array.array as it is and copies it when it publishes, so one buffer serves all frames.
-            # An array that numpy looks into must never be resized: a new size gets a new one.
-            memory = array.array("B", bytes(fused.nbytes))
-            self._pixels = np.frombuffer(memory, np.uint8).reshape(fused.shape)
+            # rclpy copies the data as a whole when it publishes, so one array.array serves all frames. It may also copy
+            # on assignment, hence the look into the message's own. That must never be resized while numpy sees it.
             message = self._image_message
-            message.data = memory
+            message.data = array.array("B", bytes(fused.nbytes))
+            self._pixels = np.frombuffer(message.data, np.uint8).reshape(fused.shape)
             message.height, message.width = fused.shape[:2]
             message.step = fused.shape[1] * 3
         np.copyto(self._pixels, fused)

@@ -19,19 +19,19 @@ def explain_silence(node: Node, camera: CameraInput) -> str:
     own = node.resolve_topic_name(camera.own_name, only_expand=True)
     if own != camera.topic:
         where += f" (remapped from {camera.own_name})"
+    since = f" for {camera.silent_s:.1f} s" if camera.received else ""
+    nothing = f"no images on {where}{since}"
     if camera.qos_problem:
-        return f"no images on {where}: {camera.qos_problem}"
+        return f"{nothing}: {camera.qos_problem}"
     types = [end.topic_type for end in node.get_publishers_info_by_topic(camera.topic)]
     if camera.type_name in types:
         return (
-            f"no images on {where}: {types.count(camera.type_name)} publisher(s), but nothing comes from them; "
+            f"{nothing}: {types.count(camera.type_name)} publisher(s), but nothing comes from them; "
             "is the camera running, and is there a network between?"
         )
     if types:
-        return (
-            f"no images on {where}: it carries {types[0]}, not {camera.type_name}; {_other_transport(camera)}"
-        )
-    return f"no images on {where}: nothing publishes there; {_hint(node, camera)}"
+        return f"{nothing}: it carries {types[0]}, not {camera.type_name}; {_other_transport(camera)}"
+    return f"{nothing}: nothing publishes there; {_hint(node, camera)}"
 
 
 def _other_transport(camera: CameraInput) -> str:
@@ -45,10 +45,8 @@ def _hint(node: Node, camera: CameraInput) -> str:
         for topic, types in node.get_topic_names_and_types()
         if any(kind in IMAGE_TYPES for kind in types) and node.count_publishers(topic)
     ]
-    own = {
-        end for end, _ in node.get_publisher_names_and_types_by_node(node.get_name(), node.get_namespace())
-    }
-    offered = sorted(set(offered) - own)
+    in_use = {end.topic_name for end in [*node.publishers, *node.subscriptions]}
+    offered = sorted(set(offered) - in_use)
     twin = (
         camera.topic.removesuffix("/compressed")
         if camera.own_name.endswith("/compressed")

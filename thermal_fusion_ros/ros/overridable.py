@@ -1,0 +1,38 @@
+"""Publishers and subscriptions whose QoS a user can override with ``qos_overrides.<topic>.<entity>.<policy>``."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from rclpy.qos import QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+SENSOR_DATA: QoSProfile = qos_profile_sensor_data
+# Outputs. RViz subscribes reliably; a late frame is worth nothing to it, so only the newest is kept.
+NEWEST = QoSProfile(history=QoSHistoryPolicy.KEEP_LAST, depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
+# Reports, of which none should be missed.
+RELIABLE = QoSProfile(history=QoSHistoryPolicy.KEEP_LAST, depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
+
+
+def create_publisher(node: Node, kind: Any, topic: str, qos: QoSProfile) -> Any:
+    """A publisher; `qos` unless overridden: history, depth, reliability."""
+    return node.create_publisher(kind, topic, copy.copy(qos), qos_overriding_options=_options())
+
+
+def create_subscription(
+    node: Node, kind: Any, topic: str, callback: Callable[[Any], None], qos: QoSProfile, **options: Any
+) -> Any:
+    """A subscription; `qos` unless overridden: history, depth, reliability."""
+    return node.create_subscription(
+        kind, topic, callback, copy.copy(qos), qos_overriding_options=_options(), **options
+    )
+
+
+def _options() -> Any:
+    # rclpy writes the overrides into the profile it is given, hence the copies: profiles are shared.
+    return QoSOverridingOptions.with_default_policies()

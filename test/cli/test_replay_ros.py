@@ -64,7 +64,7 @@ def recorded(bag: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize("clock", [False, True])
 def test_loops_lose_nothing(make_folders: Make, tmp_path: Path, namespace: str, clock: bool) -> None:
-    folder = make_folders({str(i): (64, 96) for i in range(20)})  # longer than sync.jump_s
+    folder = make_folders({str(i): (480, 640) for i in range(20)})  # longer than sync.jump_s
     arguments = ["--loop", "3", "--fps", "30", "--namespace", namespace, "--json", str(tmp_path / "j")]
     assert main(["replay", str(folder), *arguments, *["--clock"] * clock, *TORCH]) == 0
     numbers = json.loads((tmp_path / "j").read_text())
@@ -156,6 +156,11 @@ def test_a_node_that_is_not_there(
     folder = make_folders({"a": (64, 96)})
     assert main(["replay", str(folder), "--namespace", namespace, "--node", "nobody"]) == 2
     assert f"nobody subscribed to {namespace}/rgb/image_raw" in capsys.readouterr().err
+
+
+def test_impossible_namespace(make_folders: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", str(make_folders({"a": (64, 96)})), "--namespace", "a b"]) == 2
+    assert "--namespace /a b: Invalid namespace" in capsys.readouterr().err
 
 
 def test_running_node_is_used_and_left_running(make_folders: Make, tmp_path: Path, namespace: str) -> None:

@@ -101,7 +101,11 @@ def play(
     from thermal_fusion_ros.ros.replay_session import Settings, replay
 
     settings = Settings(
-        rate=args.rate, loops=args.loop, namespace=args.namespace, node=args.node, clock=args.clock
+        rate=args.rate,
+        loops=args.loop,
+        namespace="/" + args.namespace.strip("/"),
+        node=args.node,
+        clock=args.clock,
     )
     return replay(source, config, settings, sinks=sinks, bag=bag, on_frame=on_frame)
 

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import rclpy
+from rclpy.exceptions import InvalidNamespaceException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
+from rclpy.validate_namespace import validate_namespace
 
 from thermal_fusion_ros import dds
 from thermal_fusion_ros.bags.source import Arrival, Source
@@ -170,7 +172,8 @@ class Session:
         while self._watch.counts.pairs_in == pairs:
             if time.monotonic() > deadline:
                 raise InputError(f"{self._watch.full_name} receives no pairs: see its /diagnostics")
-            stamp = pair[0].stamp_ns - _WARM_UP_NS + next(tries) * 10**6
+            # Every try has its own stamp, never 0 (that means none) nor below (no clock goes there).
+            stamp = max(pair[0].stamp_ns - _WARM_UP_NS, 1) + next(tries) * 10**6
             self._player.publish_clock(stamp)
             for frame in pair:
                 self._player.publish(dataclasses.replace(frame, stamp_ns=stamp))
@@ -309,6 +312,10 @@ def _first_pair(source: Source) -> tuple[RgbFrame, ThermalFrame]:
 
 @contextlib.contextmanager
 def _ros_node(namespace: str) -> Iterator[Node]:
+    try:
+        validate_namespace(namespace)
+    except InvalidNamespaceException as error:
+        raise InputError(f"--namespace {namespace}: {error}") from error
     # The writer's side needs the large shared-memory segment as much as the reader's.
     os.environ.update(dds.environment())
     context = rclpy.Context()

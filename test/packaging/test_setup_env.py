@@ -56,27 +56,23 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
 
 
-def test_second_run_does_nothing_until_requirements_change(checkout: Checkout) -> None:
-    first = checkout.make()
+def test_it_is_done_once_until_requirements_change(checkout: Checkout) -> None:
+    # The path of a workspace built with the wheels is no sourced ROS.
+    first = checkout.make("test", AMENT_PREFIX_PATH=str(checkout.folder / "install"))
     assert first.returncode == 0, first.stderr
     assert "torch==" in checkout.pip_calls[0]
-    assert checkout.pip_calls[0].endswith("-e .[ros-wheels]")
-    second = checkout.make()
-    assert (second.returncode, second.stderr) == (0, "")
+    assert checkout.pip_calls[0].endswith("-e .[reconstruction,test,ros-wheels]")
+    for level in ("test", "runtime"):  # what the tests need includes what the program needs
+        again = checkout.make(level)
+        assert (again.returncode, again.stderr) == (0, "")
     assert len(checkout.pip_calls) == 1
 
     (checkout.venv / "kept").touch()
     (checkout.folder / "setup.py").write_text("# two")
     assert checkout.make(TORCH="/wheels/torch-jetson.whl").returncode == 0
     assert " /wheels/torch-jetson.whl " in checkout.pip_calls[1]
+    assert checkout.pip_calls[1].endswith("-e .[ros-wheels]")
     assert (checkout.venv / "kept").exists()
-
-
-def test_what_the_tests_need_includes_what_the_program_needs(checkout: Checkout) -> None:
-    assert checkout.make("test").returncode == 0
-    assert "test" in checkout.pip_calls[0].partition("[")[2]
-    assert checkout.make("runtime").stderr == ""
-    assert len(checkout.pip_calls) == 1
 
 
 def test_failed_installation_is_reported_and_redone_from_scratch(checkout: Checkout) -> None:
@@ -101,12 +97,6 @@ def test_sourced_ros_is_used_and_left(checkout: Checkout) -> None:
     assert checkout.make().returncode == 0
     assert checkout.pip_calls[1].endswith("-e .[ros-wheels]")
     assert "include-system-site-packages = false" in (checkout.venv / "pyvenv.cfg").read_text()
-
-
-def test_a_prefix_path_without_ros_is_no_ros(checkout: Checkout) -> None:
-    """Such as that of a workspace built with the wheels."""
-    assert checkout.make(AMENT_PREFIX_PATH=str(checkout.folder / "install")).returncode == 0
-    assert checkout.pip_calls[0].endswith("-e .[ros-wheels]")
 
 
 def test_no_suitable_python(checkout: Checkout) -> None:

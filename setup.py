@@ -21,8 +21,8 @@ setup(
     version=VERSION,
     description="Real-time RGB-thermal fusion and depth for ROS 2 robots",
     license="Apache-2.0",
-    maintainer="thermal_fusion_ros developers",
-    maintainer_email="maintainers@example.org",
+    maintainer="thermal_fusion_ros maintainers",
+    maintainer_email="maintainers@thermal-fusion-ros.example",
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={
@@ -60,7 +60,6 @@ setup(
             "pytest-timeout",
             "pytest-xdist",
             "ruff==0.17.5",
-            "selenium",
             "selenium",  # drives the browser in the test of the report
             "types-PyYAML",
         ],

@@ -76,8 +76,8 @@ def test_nothing_of_the_package_is_left_behind(prefix: Path) -> None:
     (installed,) = prefix.glob(f"lib/python*/site-packages/{NAME}")
 
     def contents(folder: Path) -> set[str]:
-        wanted = (".py", ".safetensors", ".md")
-        return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.suffix in wanted}
+        files = (path for path in folder.rglob("*") if path.is_file() and path.parent.name != "__pycache__")
+        return {str(path.relative_to(folder)) for path in files}
 
     assert contents(installed) == contents(ROOT / NAME)
 

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.msg import Log
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
 
 from thermal_fusion_ros.ros.fusion_node import FusionNode
 
@@ -31,6 +30,27 @@ def image(picture: np.ndarray, kind: str, stamp_ns: int, **changes: Any) -> Imag
     return message
 
 
+class RecordingLogger:
+    """The node's own logger; `lines` gets what goes through it."""
+
+    def __init__(self, logger: Any, lines: list[str]) -> None:
+        self._logger, self._lines = logger, lines
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("info", "warning", "error"):
+            return getattr(self._logger, name)
+        return self._lines.append
+
+
+class LoggedNode(FusionNode):
+    """A node whose log can be read."""
+
+    lines: list[str]
+
+    def get_logger(self) -> Any:
+        return RecordingLogger(super().get_logger(), self.lines)
+
+
 class Bench:
     """`node()` makes the node under test, `camera` and `listen` what surrounds it; `until` lets them work."""
 
@@ -45,8 +65,6 @@ class Bench:
         self.reports: list[dict[str, SimpleNamespace]] = []
         self.log: list[str] = []
         self.helper.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
-        transient = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self.helper.create_subscription(Log, "/rosout", lambda line: self.log.append(line.msg), transient)
         self.strange_context: rclpy.Context | None = None
 
     def __enter__(self) -> Bench:
@@ -71,7 +89,7 @@ class Bench:
     def node(self, *, start: bool = True, arguments: tuple[str, ...] = (), **parameters: Any) -> FusionNode:
         """The node with a fake pipeline; dots in parameter names are written as two underscores."""
         values = FAST | {name.replace("__", "."): value for name, value in parameters.items()}
-        node = FusionNode(
+        node = type("Node", (LoggedNode,), {"lines": self.log})(
             self._make_pipeline,
             context=self.context,
             cli_args=["--ros-args", *arguments],
@@ -198,6 +216,10 @@ class Cameras:
             lambda: sum(camera.received for camera in inputs) >= self.sent, "the images taken in"
         )
 
+    def unmatched(self) -> bool:
+        """Whether a topic has no reader."""
+        return not (self.rgb.get_subscription_count() and self.thermal.get_subscription_count())
+
     def pair(self, value: int = 0, **sizes: int) -> int:
         """Publish one frame of each, 2 ms apart; the stamp of the RGB one."""
         self.stamp += self.period
@@ -216,6 +238,3 @@ class Cameras:
                 self.bench.executor.spin_once(timeout_sec=0.005)
 
         wait_until(condition, what, step)
-
-
-__all__ = ["Bench", "CameraInfo", "Cameras", "image", "qos_profile_sensor_data"]

@@ -318,17 +318,22 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
 
 
 def spin(node: FusionNode) -> None:
-    """Run `node` until the context is shut down. What a callback raises is logged; the node goes on."""
+    """Run `node` until the context is shut down."""
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
     while node.context.ok():
-        try:
-            executor.spin_once()
-        except ExternalShutdownException:
-            break
-        except Exception:  # a bad service request, for example, raises through the executor
-            if node.context.ok():
-                node.get_logger().error(traceback.format_exc().rstrip())
+        spin_safely(executor, node)
+
+
+def spin_safely(executor: Any, node: FusionNode, timeout_s: float | None = None) -> None:
+    """One callback. What it raises is logged and the node goes on: a bad service request raises through rclpy."""
+    try:
+        executor.spin_once(timeout_sec=timeout_s)
+    except ExternalShutdownException:
+        pass
+    except Exception:
+        if node.context.ok():
+            node.get_logger().error(traceback.format_exc().rstrip())
 
 
 def main(args: list[str] | None = None) -> int:

@@ -12,7 +12,10 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 if TYPE_CHECKING:
     from rclpy.node import Node
 
-SENSOR_DATA: QoSProfile = qos_profile_sensor_data
+# Inputs: the policies of sensor data, with room for a second of images: what comes while the interpreter is busy
+# elsewhere is not lost, and old pairs are left out later on, where they are counted.
+SENSOR_DATA: QoSProfile = copy.copy(qos_profile_sensor_data)
+SENSOR_DATA.depth = 30
 # Outputs. RViz subscribes reliably; a late frame is worth nothing to it, so only the newest is kept.
 NEWEST = QoSProfile(history=QoSHistoryPolicy.KEEP_LAST, depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
 # Reports, of which none should be missed.

@@ -75,6 +75,7 @@ setup(
         "console_scripts": [
             f"thermal-fusion = {NAME}.cli.main:main",
             f"fusion_node = {NAME}.ros.fusion_node:main",
+            f"simulator_node = {NAME}.ros.simulator_node:main",
         ],
     },
 )

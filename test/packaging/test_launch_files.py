@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from thermal_fusion_ros import dds
-from thermal_fusion_ros.cli.main import build_parser
 from thermal_fusion_ros.config import parameters
 
 LAUNCH = Path(__file__).parents[2] / "launch"
@@ -25,7 +24,6 @@ MODULES = {
     "launch_ros": "",
     "launch_ros.actions": "Node",
     "launch_ros.parameter_descriptions": "ParameterFile",
-    "launch_ros.substitutions": "ExecutableInPackage",
 }
 
 
@@ -98,10 +96,13 @@ def test_large_images_arrive_at_whatever_is_launched(path: Path) -> None:
 
 
 @pytest.mark.usefixtures("stand_in")
-@pytest.mark.parametrize("name", ["fusion.launch.py", "replay.launch.py"])
-def test_every_parameter_is_an_argument(name: str) -> None:
-    arguments = defaults(entities(LAUNCH / name))
-    assert {parameter.name for parameter in parameters()} <= set(arguments)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_parameter_is_an_argument(path: Path) -> None:
+    arguments = defaults(entities(path))
+    wanted = {parameter.name for parameter in parameters()}
+    if path.name != "demo.launch.py":
+        wanted = {name for name in wanted if not name.startswith("simulation.")}
+    assert {name for name in arguments if "." in name} == wanted
     assert Path(arguments["params_file"]).is_file()
 
 
@@ -153,13 +154,23 @@ def test_a_bag_is_played_as_asked() -> None:
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_the_demo_understands_its_options() -> None:
+def test_the_demo_gives_each_node_its_own_parameters() -> None:
+    described = entities(LAUNCH / "demo.launch.py")
+    given = {"simulation.seed": "3", "sync.tolerance_s": "0.1", "rviz": "false"}
+    Recorded.context = defaults(described) | given
+    cameras, node = processes(described)
+    assert cameras.options["parameters"] == [{"simulation.seed": 3}]
+    assert node.options["parameters"][1] == {"sync.tolerance_s": 0.1}
+    assert cameras.options["namespace"] == node.options["namespace"]
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_executables_are_those_that_are_installed() -> None:
     described = entities(LAUNCH / "demo.launch.py")
     Recorded.context = defaults(described) | {"rviz": "false"}
-    (demo,) = processes(described)
-    args = build_parser().parse_args(demo.options["cmd"][1:])
-    assert args.namespace == "/demo"
-    assert args.seconds == 30
+    setup = (LAUNCH.parent / "setup.py").read_text()
+    for process in processes(described):
+        assert f'"{process.options["executable"]} = ' in setup
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -1,4 +1,4 @@
-"""What the launch files share: arguments made from the configuration, the node, RViz, the DDS set-up.
+"""What the launch files share: arguments made from the configuration, the nodes, RViz, the DDS set-up.
 
 Needs `launch` and `launch_ros`, which a robot's ROS has and the Python wheels have not.
 """
@@ -14,11 +14,13 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterFile
 
 from thermal_fusion_ros import dds
-from thermal_fusion_ros.config import Value, parameters, range_text
+from thermal_fusion_ros.config import Parameter, Value, parameters, range_text
 from thermal_fusion_ros.share import PACKAGE, share_file
 
 NODE = "fusion_node"
-FROM_FILE = ""  # an argument left at this takes its value from the parameter file
+SIMULATOR = "simulator_node"
+SIMULATED = "simulation."  # parameters of the simulator; all others are the node's
+NOT_GIVEN = ""  # the default of these arguments: the value comes from the parameter file
 
 # Argument, the node's own topic, what it is.
 TOPICS = (
@@ -49,22 +51,22 @@ def node_arguments() -> list[DeclareLaunchArgument]:
         ),
         DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn or error."),
     ]
-    for parameter in parameters():
-        accepts = range_text(parameter.spec)
-        default = f"default {parameter.default!r}" + (f"; {accepts}" if accepts else "")
-        arguments.append(
-            DeclareLaunchArgument(
-                parameter.name,
-                default_value=FROM_FILE,
-                description=f"{parameter.spec.help} ({default}). Not given: as in params_file.",
-            )
-        )
-    return arguments
+    return arguments + [_argument(p, "as in params_file") for p in _of_node()]
+
+
+def simulator_arguments() -> list[DeclareLaunchArgument]:
+    """Every parameter of the simulated rig (`simulation.seed:=3`)."""
+    return [_argument(p, "as the simulator thinks best for real time") for p in _of_simulator()]
 
 
 def fusion_node() -> OpaqueFunction:
     """The node, made from the arguments of :func:`node_arguments`; a bad value ends the launch with one clear line."""
     return OpaqueFunction(function=_make_node)
+
+
+def simulator() -> OpaqueFunction:
+    """The simulated rig as two live cameras, made from :func:`simulator_arguments`."""
+    return OpaqueFunction(function=_make_simulator)
 
 
 def rviz_argument(default: str) -> DeclareLaunchArgument:
@@ -88,12 +90,29 @@ def given(context: LaunchContext, name: str) -> str:
     return str(LaunchConfiguration(name, default="").perform(context))
 
 
+def _of_node() -> list[Parameter]:
+    return [parameter for parameter in parameters() if not parameter.name.startswith(SIMULATED)]
+
+
+def _of_simulator() -> list[Parameter]:
+    return [parameter for parameter in parameters() if parameter.name.startswith(SIMULATED)]
+
+
+def _argument(parameter: Parameter, otherwise: str) -> DeclareLaunchArgument:
+    accepts = range_text(parameter.spec)
+    default = f"default {parameter.default!r}" + (f"; {accepts}" if accepts else "")
+    description = f"{parameter.spec.help} ({default}). Not given: {otherwise}."
+    return DeclareLaunchArgument(parameter.name, default_value=NOT_GIVEN, description=description)
+
+
+def _overrides(context: LaunchContext, among: list[Parameter]) -> dict[str, Value]:
+    """Checked values of the arguments that were given."""
+    texts = {parameter.name: given(context, parameter.name) for parameter in among}
+    return {p.name: p.parse(texts[p.name]) for p in among if texts[p.name] != NOT_GIVEN}
+
+
 def _make_node(context: LaunchContext) -> list[Node]:
-    overrides: dict[str, Value] = {
-        parameter.name: parameter.parse(given(context, parameter.name))
-        for parameter in parameters()
-        if given(context, parameter.name) != FROM_FILE
-    }
+    overrides = _overrides(context, _of_node())
     clock = {"use_sim_time": given(context, "use_sim_time").lower() == "true"}
     return [
         Node(
@@ -104,6 +123,19 @@ def _make_node(context: LaunchContext) -> list[Node]:
             parameters=[ParameterFile(given(context, "params_file")), overrides, clock],
             remappings=_remappings(context),
             arguments=["--ros-args", "--log-level", given(context, "log_level")],
+            output="screen",
+            emulate_tty=True,
+        )
+    ]
+
+
+def _make_simulator(context: LaunchContext) -> list[Node]:
+    return [
+        Node(
+            package=PACKAGE,
+            executable=SIMULATOR,
+            namespace=given(context, "namespace"),
+            parameters=[_overrides(context, _of_simulator())],
             output="screen",
             emulate_tty=True,
         )

@@ -31,6 +31,9 @@ class AddingPipeline:
     def reset(self) -> None:
         self.resets += 1
 
+    def prepare(self, height: int, width: int) -> None:
+        assert not self.sizes or (height, width) not in self.sizes, "prepared too late"
+
     def process(self, pair: FramePair) -> Perception:
         self.sizes.append(pair.rgb.image.shape[:2])
         if pair.rgb.image.shape[0] < 16:

@@ -92,7 +92,13 @@ def test_interruption_keeps_what_is_done(
 
 @pytest.mark.parametrize(
     ("arguments", "why"),
-    [(["--rate", "0"], "above 0"), (["--loop", "0"], "at least 1"), (["--set", "nonsense"], "NAME=VALUE")],
+    [
+        (["--rate", "0"], "above 0"),
+        (["--rate", "nan"], "above 0"),
+        (["--fps", "-1"], "above 0"),
+        (["--loop", "0"], "at least 1"),
+        (["--set", "nonsense"], "NAME=VALUE"),
+    ],
 )
 def test_bad_arguments(
     make_folders: Make, arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]

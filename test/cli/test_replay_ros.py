@@ -74,8 +74,9 @@ def test_loops_lose_nothing(make_folders: Make, tmp_path: Path, namespace: str, 
     assert numbers["frames_received"] == numbers["frames_sent"] == {"rgb": 60, "thermal": 60}
 
 
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_interruption_prints_the_table_and_closes_the_bag(
-    make_folders: Make, tmp_path: Path, namespace: str
+    make_folders: Make, tmp_path: Path, namespace: str, how: signal.Signals
 ) -> None:
     folder = make_folders({str(i): (64, 96) for i in range(200)})
     bag, numbers_file, pictures = tmp_path / "bag.mcap", tmp_path / "j", tmp_path / "pictures"
@@ -105,7 +106,7 @@ def test_interruption_prints_the_table_and_closes_the_bag(
             len(list(pictures.glob("*.png"))) < 3 and process.poll() is None and time.monotonic() < deadline
         ):
             time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(how)
         output, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
     assert "published" in output

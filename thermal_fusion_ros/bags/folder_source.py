@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,8 +37,8 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 def open_folders(visible: Path, thermal: Path, *, clip: str = "", fps: float = 0.0) -> Source:
     """Open two folders; see :func:`thermal_fusion_ros.bags.source.open_source`."""
-    if fps < 0:
-        raise InputError(f"--fps {fps:g}: frames per second must be positive")
+    if not 0 <= fps < math.inf:
+        raise InputError(f"--fps {fps:g}: must be a number above 0")
     videos = {folder: _files(folder, VIDEO_SUFFIXES) for folder in (visible, thermal)}
     if all(videos.values()):
         return VideoPairSource(*_choose_videos(videos[visible], videos[thermal], clip), fps=fps)

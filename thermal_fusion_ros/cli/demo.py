@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from pathlib import Path
@@ -34,8 +35,8 @@ def run(args: argparse.Namespace) -> int:
     """Make the clip, play it, write the report and print its path last."""
     from thermal_fusion_ros.cli.replay import finish, need_ros, play
 
-    if args.seconds <= 0:
-        raise InputError(f"--seconds {args.seconds:g}: must be above 0")
+    if not 0 < args.seconds < math.inf:
+        raise InputError(f"--seconds {args.seconds:g}: must be a number above 0")
     if not args.offline:
         need_ros()
     config = read_config(args)

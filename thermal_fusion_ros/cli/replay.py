@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.util
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -57,8 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Play, print the table; 2 when nothing could be fused, 130 when interrupted."""
-    if args.rate <= 0:
-        raise InputError(f"--rate {args.rate:g}: must be above 0")
+    if not 0 < args.rate < math.inf:
+        raise InputError(f"--rate {args.rate:g}: must be a number above 0")
     if args.loop < 1:
         raise InputError(f"--loop {args.loop}: must be at least 1")
     if not args.offline:

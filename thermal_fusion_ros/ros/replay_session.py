@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -319,6 +320,8 @@ def _ros_node(namespace: str) -> Iterator[Node]:
     # The writer's side needs the large shared-memory segment as much as the reader's.
     os.environ.update(dds.environment())
     context = rclpy.Context()
+    # Being asked to end is like Ctrl-C: otherwise the node would be left behind.
+    terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Ctrl-C stays a KeyboardInterrupt, so that the table is printed and the bag is closed.
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
     try:
@@ -327,3 +330,4 @@ def _ros_node(namespace: str) -> Iterator[Node]:
         node.destroy_node()
     finally:
         context.try_shutdown()
+        signal.signal(signal.SIGTERM, terminate)

@@ -1,7 +1,8 @@
 # Every target does its own set-up in .venv; see scripts/setup_env.sh for PYTHON= and TORCH=.
+# Part of the tests: make test PYTEST_ARGS="test/ros -x"
 BIN := .venv/bin
 
-.PHONY: help demo test lint bench clean setup setup-test
+.PHONY: help demo test lint bench tables clean setup setup-test
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -19,6 +20,9 @@ lint: setup-test ## ruff and mypy
 
 bench: setup ## latency and throughput of the frame path on this machine
 	@$(BIN)/thermal-fusion bench
+
+tables: setup-test ## re-create every table of the README and the model cards
+	@$(BIN)/python -m benchmark.tables
 
 clean: ## remove everything that was built, .venv too
 	rm -rf .venv .venv.lock build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -22,14 +22,15 @@ base_python() {
   "$1" -c 'import sys; print(getattr(sys, "_base_executable", sys.executable)); sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null
 }
 
+# Prints the interpreter, and where the sourced ROS has its rclpy (or `wheels`).
 choose_python() {
-  local name path first=
+  local name path ros first=
   for name in ${PYTHON:-python3 /usr/bin/python3 python3.12 python3.11 python3.10}; do
     path=$(base_python "$name") || continue
     first=${first:-$path}
     # A sourced ROS is compiled for one Python: take that one.
-    if [ -n "${AMENT_PREFIX_PATH:-}" ] && "$path" -c 'import rclpy' 2>/dev/null; then
-      echo "$path ros"
+    if [ -n "${AMENT_PREFIX_PATH:-}" ] && ros=$("$path" -c 'import rclpy; print(rclpy.__file__)' 2>/dev/null); then
+      echo "$path $ros"
       return
     fi
   done
@@ -80,7 +81,7 @@ read -r python ros <<<"$(choose_python)"
 [ -n "$python" ] || exit 1
 
 if [ -z "${TORCH:-}" ]; then
-  if [ "$ros" = ros ] && "$python" -c 'import torch' 2>/dev/null; then
+  if [ "$ros" != wheels ] && "$python" -c 'import torch' 2>/dev/null; then
     TORCH=torch # the machine brings its own (a Jetson's, for one): keep it
   elif [ "$(uname -m)" = x86_64 ]; then
     TORCH=torch==2.13.0
@@ -94,12 +95,8 @@ case $level in
   test) extras=reconstruction,test ;;
   *) die "unknown level $level (runtime or test)" ;;
 esac
+[ "$ros" != wheels ] || extras=${extras:+$extras,}ros-wheels
 base="$python $ros"
-if [ "$ros" = ros ]; then
-  base="$base $AMENT_PREFIX_PATH"
-else
-  extras=${extras:+$extras,}ros-wheels
-fi
 
 made_from=$({ echo "$base $TORCH"; cat setup.py scripts/setup_env.sh; } | sha256sum | cut -c1-16)
 stamp=$venv/.ready-$level
@@ -119,10 +116,10 @@ system_packages
 
 rm -f "$venv"/.ready-*
 if [ -e "$venv/.unfinished" ] || [ "$(cat "$venv/.base" 2>/dev/null)" != "$base" ] || ! "$venv/bin/python" -c '' 2>/dev/null; then
-  say "creating $venv with $("$python" --version), ROS: $([ "$ros" = ros ] && echo "the sourced one" || echo "Jazzy from PyPI wheels")"
+  say "creating $venv with $("$python" --version), ROS: $([ "$ros" != wheels ] && echo "the sourced one" || echo "Jazzy from PyPI wheels")"
   rm -rf "$venv"
   options=()
-  [ "$ros" = ros ] && options=(--system-site-packages)
+  [ "$ros" != wheels ] && options=(--system-site-packages)
   "$python" -m venv "${options[@]}" "$venv"
   echo "$base" >"$venv/.base"
 fi
@@ -130,7 +127,7 @@ touch "$venv/.unfinished"
 
 constraints=$venv/.constraints
 : >"$constraints"
-if [ "$ros" = ros ] && "$python" -c 'import numpy, sys; sys.exit(numpy.__version__[0] != "1")' 2>/dev/null; then
+if [ "$ros" != wheels ] && "$python" -c 'import numpy, sys; sys.exit(numpy.__version__[0] != "1")' 2>/dev/null; then
   echo 'numpy<2' >>"$constraints" # cv_bridge and other compiled apt packages break with another major version
 fi
 

@@ -130,7 +130,8 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         except InputError as error:
             self.get_logger().error(str(error))
         except Exception:
-            self.get_logger().error(traceback.format_exc().rstrip())
+            if self.context.ok():  # else it was asked to end in the middle
+                self.get_logger().error(traceback.format_exc().rstrip())
         else:
             return TransitionCallbackReturn.SUCCESS
         otherwise()
@@ -321,8 +322,11 @@ def spin(node: FusionNode) -> None:
     """Run `node` until the context is shut down."""
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
-    while node.context.ok():
-        spin_safely(executor, node)
+    try:
+        while node.context.ok():
+            spin_safely(executor, node)
+    finally:
+        executor.shutdown()
 
 
 def spin_safely(executor: Any, node: FusionNode, timeout_s: float | None = None) -> None:

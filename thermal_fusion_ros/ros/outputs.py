@@ -46,6 +46,13 @@ class FusedOutputs:
 
         `camera_info`: the RGB camera's last CameraInfo; its header is overwritten.
         """
+        try:
+            self._publish(perception, camera_info)
+        except Exception:
+            if self._node.context.ok():  # else ROS was shut down in the middle
+                raise
+
+    def _publish(self, perception: Perception, camera_info: Any | None) -> None:
         header = self._image_message.header
         header.stamp.sec, header.stamp.nanosec = divmod(perception.stamp_ns, SECOND_NS)
         header.frame_id = perception.frame_id

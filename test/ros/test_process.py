@@ -1,0 +1,104 @@
+"""The node as a process: starts, says what is wrong in one line, ends when asked."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from .fakes import PATIENCE_S, wait_until
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+
+class Process:
+    """The node with `arguments`; `lines` is its output so far."""
+
+    def __init__(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "thermal_fusion_ros.ros.fusion_node", "--ros-args"]
+        for argument in arguments:
+            command += ["-p", argument]
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.lines.extend(line.rstrip() for line in iter(self.process.stdout.readline, ""))
+
+    def wait_for(self, words: str) -> None:
+        wait_until(
+            lambda: any(words in line for line in self.lines) or self.process.poll() is not None, words
+        )
+        assert self.process.poll() is None, self.lines
+
+    def end(self) -> int:
+        code = self.process.wait(4 * PATIENCE_S)
+        self._reader.join(PATIENCE_S)
+        return code
+
+
+@pytest.fixture
+def start():
+    running = []
+
+    def start(*arguments):
+        running.append(Process(*arguments))
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.process.kill()
+        process.process.wait()
+
+
+@pytest.mark.parametrize("asked_by", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_end_it_ends_well(start, asked_by):
+    node = start("node.autostart:=false")
+    node.wait_for("waiting to be configured")
+    node.process.send_signal(asked_by)
+    assert node.end() == 0
+    assert len(node.lines) == 1, node.lines
+
+
+def test_asked_to_end_while_active_with_the_real_network_it_ends_well(start):
+    node = start("engine.backend:=torch")
+    node.wait_for("active: /rgb/image_raw + /thermal/image_raw -> /fused/image_raw")
+    node.process.send_signal(signal.SIGTERM)
+    assert node.end() == 0
+    assert not any("Traceback" in line or "ERROR" in line for line in node.lines), node.lines
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("sync.tolerance_s:=7.0", "sync.tolerance_s: 7.0 is outside [0, 1] s"),
+        ("thermal.kind:=celsius", "thermal.kind: 'celsius' is not one of"),
+        ("fusion.weights:=/nowhere/x.safetensors", "/nowhere/x.safetensors"),
+    ],
+)
+def test_a_bad_parameter_ends_it_with_one_line_and_code_2(start, argument, words):
+    node = start(argument)
+    assert node.end() == 2
+    (line,) = node.lines
+    assert words in line
+
+
+def test_the_script_that_ros2_run_starts_is_there():
+    script = Path(sys.executable).with_name("fusion_node")
+    if not script.exists():
+        pytest.skip("the package is not installed in this environment")
+    assert "fusion_node" in script.read_text()

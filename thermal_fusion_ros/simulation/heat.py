@@ -12,6 +12,7 @@ from thermal_fusion_ros.simulation.materials import MaterialTable
 from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.textures import grain, plane_coordinates
 from thermal_fusion_ros.simulation.tracing import Surface
+from thermal_fusion_ros.simulation.vectors import dot, row_dot
 
 # Band radiance of 8–14 µm in detector counts: S(T) = R / (exp(B/T) - F), the curve FLIR cameras are calibrated with
 # (their "Planck constants"); about 55 counts per kelvin at room temperature, 14 bits up to 160 °C.
@@ -41,41 +42,44 @@ def surface_temperature(s: Surface, table: MaterialTable, c: Condition, sunlit: 
     `sunlit` (0..1) is the share of sunlight over the last half hour. Thin, dark things follow the sun; heavy things
     keep what they got; what faces a clear sky cools; bodies and engines add their own heat.
     """
-    material = s.material
-    inertia = table.inertia[material]
-    up = np.clip(s.normal[:, 2], 0, 1)
+    # All that depends on the material alone is worked out per material, not per pixel.
+    air = c.interior_k if indoor else c.air_k
+    on = np.where(table.emission.max(1) > 0, switch_table(c)[table.switch], 1.0)
+    base = air + table.heat * on + table.body * (CORE_K - air)
     if indoor:
-        air = c.interior_k
-        out = air + 1.2 * (s.position[:, 2] - 1.2) * 0.25 + np.zeros(len(material), np.float32)
-        out -= np.where(table.interior[material] > 0, 0.6, 0.0)
+        base -= np.where(table.interior > 0, 0.6, 0.0)
     else:
-        air = c.air_k
-        facing = (
-            np.maximum(s.normal @ c.sun_direction, 0) * (1 - table.translucency[material])
-            + 0.4 * table.translucency[material]
-        )
-        heating = c.sun_heating_k * table.absorptivity[material] * (1 - 0.4 * inertia)
-        out = air + heating * sunlit * facing**0.8
-        out += c.sun_heating_k * 0.08 * table.absorptivity[material] * up
-        out += c.stored_k * inertia**1.5
-        out -= (air - c.sky_k) * 0.11 * up * (1 - 0.75 * inertia)
-        out += table.interior[material] * (c.interior_k - air)
-    on = switch_table(c)[table.switch[material]]
-    emits = table.emission[material].max(1) > 0
-    out += table.heat[material] * np.where(emits, on, 1.0)
-    body = table.body[material]
-    out += body * (CORE_K - air)
-    out += s.heat * np.where(body > 0, np.clip((CORE_K - air) / 15, 0.1, 1.2), 1.0)
+        base += c.stored_k * table.inertia**1.5 + table.interior * (c.interior_k - air)
+    material = s.material
+    out: F32 = np.take(base.astype(np.float32), material)
+    if indoor:
+        out += 0.3 * (s.position[:, 2] - 1.2)  # warm air rises
+    else:
+        up = np.maximum(s.normal[:, 2], 0)
+        soak = c.sun_heating_k * table.absorptivity
+        cooling = (air - c.sky_k) * 0.11 * (1 - 0.75 * table.inertia) - 0.08 * soak
+        out -= np.take(cooling.astype(np.float32), material) * up
+        if c.sun_heating_k > 0.5:
+            thin = np.take(table.translucency, material)
+            facing = np.maximum(dot(s.normal, c.sun_direction), 0) * (1 - thin) + 0.4 * thin
+            heating = (soak * (1 - 0.4 * table.inertia)).astype(np.float32)
+            out += np.take(heating, material) * sunlit * facing
+    warm = np.flatnonzero(s.heat)
+    if len(warm):
+        alive = table.body[material[warm]] > 0
+        out[warm] += s.heat[warm] * np.where(alive, np.clip((CORE_K - air) / 15, 0.1, 1.2), 1.0)
     u, v = plane_coordinates(s.local, s.true_normal)
     rough = grain(u, v, s.distance * np.float32(0.002), 1)
-    out += (0.12 if indoor else 0.25) * rough * (0.4 + 2.0 * table.grain[material, 0])
-    return out.astype(np.float32)
+    rough *= np.take(
+        ((0.12 if indoor else 0.25) * (0.4 + 2.0 * table.grain[:, 0])).astype(np.float32), material
+    )
+    return out + rough
 
 
 def apparent_signal(s: Surface, kelvin: F32, table: MaterialTable, c: Condition, indoor: bool) -> F32:
     """Radiance leaving N surfaces towards the viewer, in counts: own emission plus what they mirror."""
-    cosine = np.clip(-np.einsum("ij,ij->i", s.normal, s.direction), 0, 1)
-    emissivity = table.emissivity[s.material] * (1 - 0.8 * (1 - cosine) ** 5)
+    cosine = np.clip(-row_dot(s.normal, s.direction), 0, 1)
+    emissivity = np.take(table.emissivity, s.material) * (1 - 0.8 * (1 - cosine) ** 5)
     if indoor:
         around: F32 = np.full(1, c.interior_k, np.float32)
     else:

@@ -13,6 +13,7 @@ from thermal_fusion_ros.simulation.conditions import Condition
 from thermal_fusion_ros.simulation.materials import SWITCHES
 from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.tracing import Moment
+from thermal_fusion_ros.simulation.vectors import dot, row_dot
 
 
 def switched(c: Condition) -> dict[str, float]:
@@ -41,17 +42,17 @@ class Light:
     def arriving(self, point: F32, near: NDArray[np.intp]) -> tuple[NDArray[np.intp], F32, F32]:
         """For the points `near` of N×3: which are lit, unit vectors to the lamp, irradiance as a share of `color`."""
         to = self.position - np.take(point, near, axis=0)
-        d2 = np.einsum("ij,ij->i", to, to)
+        d2 = row_dot(to, to)
         ok = d2 < self.reach**2
         if self.cone > -1:
-            ok &= -(to @ self.direction) > (self.cone - 0.02) * np.sqrt(d2)
+            ok &= -dot(to, self.direction) > (self.cone - 0.02) * np.sqrt(d2)
         if not ok.all():
             near, to, d2 = near[ok], to[ok], d2[ok]
         d2 = np.maximum(d2, 0.04)
         to /= np.sqrt(d2)[:, None]
         fall = (1 - (d2 / self.reach**2) ** 2) ** 2 / d2
         if self.cone > -1:
-            spread = np.clip((-(to @ self.direction) - self.cone) / (1 - self.cone), 0, 1)
+            spread = np.clip((-dot(to, self.direction) - self.cone) / (1 - self.cone), 0, 1)
             fall = fall * (spread * (2 - spread)) ** 1.5
         return near, to, fall.astype(np.float32)
 
@@ -60,16 +61,15 @@ def within_reach(lights: Sequence[Light], point: F32) -> list[NDArray[np.intp]]:
     """For each lamp, which of N×3 points may be near enough to be lit."""
     if not lights:
         return []
-    # |p - l|² < r² as one matrix product for all lamps; `arriving` checks again without its rounding.
-    place = np.array([light.position for light in lights], np.float32)
-    reach2 = np.array([light.reach**2 for light in lights], np.float32) * 1.01
-    origin = place.mean(0)
-    p, q = point - origin, place - origin
-    product = q @ p.T
-    product *= -2
-    product += np.einsum("ij,ij->i", p, p)
-    limit = reach2 - np.einsum("ij,ij->i", q, q)
-    return [np.flatnonzero(row < bound) for row, bound in zip(product, limit, strict=True)]
+    # |p - l|² < r² without a difference per lamp; `arriving` checks again without its rounding.
+    origin = np.mean([light.position for light in lights], axis=0).astype(np.float32)
+    p = point - origin
+    square = row_dot(p, p)
+    out = []
+    for light in lights:
+        q = light.position - origin
+        out.append(np.flatnonzero(square - dot(p, 2 * q) < light.reach**2 * 1.01 - float(q @ q)))
+    return out
 
 
 def gather(

@@ -19,6 +19,7 @@ from thermal_fusion_ros.simulation import sky
 from thermal_fusion_ros.simulation.conditions import Condition
 from thermal_fusion_ros.simulation.lights import Light, switched, within_reach
 from thermal_fusion_ros.simulation.mesh import F32
+from thermal_fusion_ros.simulation.vectors import dot, spread
 from thermal_fusion_ros.simulation.worlds import World
 
 _SLICES = 22
@@ -65,7 +66,7 @@ def density(point: F32, c: Condition, world: World, t: float) -> F32:
 class ViewMedium:
     """What lies in the air of one view: cumulative optical depth and scattered light per slice, as pictures."""
 
-    depth_atlas: F32  # (slices·h)×w×4: optical depth, scattered r g b
+    depth_atlas: F32  # (slices·h)×w×C: optical depth and, if lit, scattered r g b
     height: int
     width: int
     scale: tuple[float, float]  # coarse cells per pixel
@@ -92,8 +93,8 @@ class ViewMedium:
             got = cv2.remap(
                 self.depth_atlas, fold[0].reshape(rows, _FOLD), fold[1].reshape(rows, _FOLD), cv2.INTER_LINEAR
             )
-            out.append(got.reshape(-1, 4)[:n])
-        value = out[0] * (1 - share) + out[1] * share
+            out.append(got.reshape(rows * _FOLD, -1)[:n])
+        value = out[0] + (out[1] - out[0]) * share
         extra = np.clip(np.where(np.isfinite(distance), distance, 400.0) - _FAR, 0, 400) * self.tail
         return value[:, 0] + extra.astype(np.float32), value[:, 1:]
 
@@ -123,7 +124,7 @@ def prepare(
     flat = point.reshape(-1, 3)
     sigma = (c.extinction * density(flat, c, world, t)).reshape(_SLICES - 1, h, w)
     step = sigma * thick[:, None, None]
-    atlas = np.zeros((_SLICES, h, w, 4), np.float32)
+    atlas = np.zeros((_SLICES, h, w, 4 if lit else 1), np.float32)
     atlas[1:, ..., 0] = np.cumsum(step, 0)
     if lit:
         glow = _light(flat, direction, c, world, lights).reshape(_SLICES - 1, h, w, 3)
@@ -131,12 +132,12 @@ def prepare(
         gain = (before * (1 - np.exp(-step)))[..., None] * glow * np.array(c.scatter, np.float32)
         atlas[1:, ..., 1:] = np.cumsum(gain, 0)
     tail = c.extinction * (0.9 if c.medium == "fog" else 0.3)
-    return ViewMedium(atlas.reshape(_SLICES * h, w, 4), h, w, (w / shape[1], h / shape[0]), tail)
+    return ViewMedium(atlas.reshape(_SLICES * h, w, -1), h, w, (w / shape[1], h / shape[0]), tail)
 
 
 def _light(point: F32, direction: F32, c: Condition, world: World, lights: Sequence[Light]) -> F32:
     """Light per unit of scattering at each cell: sky from all sides, sun by its phase, lamps by distance."""
-    cosine = direction.reshape(-1, 3) @ c.sun_direction
+    cosine = dot(direction.reshape(-1, 3), c.sun_direction)
     g = 0.55
     phase = (1 - g * g) / (1 + g * g - 2 * g * cosine) ** 1.5 / (4 * np.pi)
     if world.indoor:
@@ -151,5 +152,5 @@ def _light(point: F32, direction: F32, c: Condition, world: World, lights: Seque
     for light, some in zip(lights, within_reach(lights, point), strict=True):
         near, _, share = light.arriving(point, some)
         # Close to a lamp 1/d² would blow a single cell up: soften it over the size of a cell.
-        out[near] += np.minimum(share, 0.6)[:, None] * light.color * np.float32(1.0 / (4 * np.pi))
+        out[near] += spread(np.minimum(share, 0.6), light.color / np.float32(4 * np.pi))
     return out.astype(np.float32)

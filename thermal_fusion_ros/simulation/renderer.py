@@ -6,6 +6,7 @@ rays only where a pixel straddles an edge.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,6 +22,7 @@ from thermal_fusion_ros.simulation.lights import Light, gather
 from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.rig import Camera
 from thermal_fusion_ros.simulation.tracing import Hits, Moment, Stage, Surface, surface
+from thermal_fusion_ros.simulation.vectors import turned
 from thermal_fusion_ros.simulation.worlds import World
 
 I32 = NDArray[np.int32]
@@ -81,7 +83,7 @@ class View:
         out = np.empty((len(d), 6), np.float32)
         out[:, :3] = self.eye
         if len(d):
-            out[:, 3:] = cv2.transform(d, self.pose[:3, :3])[:, 0]
+            out[:, 3:] = turned(d[:, 0], self.pose[:3, :3])
         return out
 
     def _actor_pixels(self) -> NDArray[np.intp]:
@@ -96,12 +98,9 @@ class View:
             seen = corners @ inverse[:3, :3].T + inverse[:3, 3]
             if (seen[:, 2] <= 0.05).all():
                 continue
-            if (seen[:, 2] <= 0.3).any() or np.abs(
-                seen[:, :2] / seen[:, 2:]
-            ).max() > 1.5:  # too near, or past the lens model
-                if (np.abs(seen[:, 0]) - np.maximum(seen[:, 2], 0) * 3 < 1).any():
-                    inside[:] = True
-                continue
+            # What is behind the camera or past the lens model counts as being at the edge of what it covers.
+            seen[:, 2] = np.maximum(seen[:, 2], 0.2)
+            seen[:, :2] = np.clip(seen[:, :2], -1.3 * seen[:, 2:], 1.3 * seen[:, 2:])
             uv = c.project(seen)
             x0, y0 = np.floor(uv.min(0) - 0.02 * c.width).astype(int)
             x1, y1 = np.ceil(uv.max(0) + 0.02 * c.width).astype(int)
@@ -210,13 +209,13 @@ class View:
             # Real time: no rays to spare, so edges are blurred over their neighbours instead.
             picture = np.minimum(radiance, self.renderer.radiance_limit * 2).reshape(*shape, 3)
             soft = cv2.GaussianBlur(picture, (3, 3), 0.6)
-            at = np.flatnonzero(self._edges().reshape(-1))
+            at = np.flatnonzero(self._edges.reshape(-1))
             radiance[at] = soft.reshape(-1, 3)[at]
         return VisiblePicture(radiance.reshape(*shape, 3), through.reshape(shape), self.geometry)
 
     def _supersample(self, radiance: F32, open_map: F32) -> None:
         """Average more rays into pixels along edges: all of them for outlines, one among leaves."""
-        kind = self._edges().reshape(-1)
+        kind = self._edges.reshape(-1)
         limit = self.renderer.radiance_limit
         leafy = np.flatnonzero(kind == 1)
         sharp = np.flatnonzero(kind == 2)
@@ -264,22 +263,18 @@ class View:
         if len(missed):
             out[missed] = sky.radiance(rays[missed, 3:], c, self.t) if not r.world.indoor else 0.002
         if len(s.index):
-            sunlit = np.zeros(len(s.index), np.float32)
-            if not r.world.indoor and (c.time != "night" or not r.world.lamps):
-                sunlit = shading.sunlight(self.moment, s, c, r.stage.materials)
-            elif not r.world.indoor:
-                sunlit[:] = 0.8  # moonlight among street lamps: too weak to be worth its shadows
-            lit = shading.shade(
-                self.moment,
-                s,
-                r.stage.materials,
-                c,
-                self.lights,
-                self.camera.pixel_angle,
-                open_map[pixel[s.index]],
-                sunlit,
+            share = open_map[pixel[s.index]]
+            coarse = self.renderer.coarse_light and s is self.primary[2]
+            lit = (
+                self._coarsely(lambda some, at: self._light(some, share[at]))
+                if coarse
+                else self._light(s, share)
             )
-            out[s.index] = lit
+            angle = self.camera.pixel_angle
+            plain = self.renderer.coarse_light
+            out[s.index] = shading.reflect(
+                self.moment, s, r.stage.materials, c, angle, lit[:, :3], lit[:, 3], plain
+            )
         if self.medium is None:
             return out, np.ones(len(rays), np.float32)
         v, u = np.divmod(pixel, self.camera.width)
@@ -289,6 +284,42 @@ class View:
         through = np.exp(-depth)
         return out * through[:, None] + glow, through
 
+    def _light(self, s: Surface, share: F32) -> F32:
+        """Illumination and sunlit share, N×4."""
+        r, c = self.renderer, self.renderer.condition
+        sunlit = np.zeros(len(s.index), np.float32)
+        if not r.world.indoor and (c.time != "night" or not r.world.lamps):
+            sunlit = shading.sunlight(self.moment, s, c, r.stage.materials)
+        elif not r.world.indoor:
+            sunlit[:] = 0.8  # moonlight among street lamps: too weak to be worth its shadows
+        light = shading.illumination(self.moment, s, r.stage.materials, c, self.lights, share, sunlit)
+        return np.column_stack([light, sunlit])
+
+    def _coarsely(self, compute: Callable[[Surface, NDArray[np.intp]], F32]) -> F32:
+        """`compute(some surfaces, their places)` for every second row and column, the rest interpolated.
+
+        Exact along outlines, where neighbours have nothing to do with each other. For light in real time: it varies
+        slowly over a surface but for the edges of shadows, which become a pixel softer.
+        """
+        c = self.camera
+        s = self.primary[2]
+        flat = np.full(c.height * c.width, -1, np.intp)
+        flat[s.index] = np.arange(len(s.index))
+        place = flat.reshape(c.height, c.width)
+        grid = place[::2, ::2]
+        seen = grid >= 0
+        chosen = grid[seen]
+        values = compute(s.take(chosen), chosen)
+        small = np.zeros((*grid.shape, values.shape[1]), np.float32)
+        small[seen] = values
+        full = cv2.resize(small, (c.width, c.height), interpolation=cv2.INTER_LINEAR)
+        out: F32 = np.take(full.reshape(c.height * c.width, -1), s.index, axis=0)
+        exact = place[(self._edges == 2) & (place >= 0)]
+        if len(exact):
+            out[exact] = compute(s.take(exact), exact)
+        return out
+
+    @cached_property
     def _edges(self) -> NDArray[np.uint8]:
         """2 where neighbours show another surface, 1 where both are leaves, else 0."""
         c = self.camera
@@ -340,11 +371,10 @@ class View:
         if len(s.index):
             sunlit = np.zeros(len(s.index), np.float32)
             if c.sun_heating_k > 0.5 and not r.world.indoor:
-                # Surfaces remember: half of their warmth is from where the sun stood a while ago.
-                past = _turned(c.sun_direction, -0.12)
-                sunlit = 0.55 * shading.sunlight(self.moment, s, c, table) + 0.45 * shading.sunlight(
-                    self.moment, s, c, table, past
-                )
+                if r.coarse_light:
+                    sunlit = self._coarsely(lambda some, _: self._sun_memory(some)[:, None])[:, 0]
+                else:
+                    sunlit = self._sun_memory(s)
             kelvin = heat.surface_temperature(s, table, c, sunlit, r.world.indoor)
             temperature[s.index] = kelvin
             signal[s.index] = heat.apparent_signal(s, kelvin, table, c, r.world.indoor)
@@ -365,6 +395,13 @@ class View:
         return ThermalPicture(
             signal.reshape(shape), temperature.reshape(shape), passed.reshape(shape), self.geometry
         )
+
+    def _sun_memory(self, s: Surface) -> F32:
+        """Share of sunlight over the last half hour: half of it is from where the sun stood a while ago."""
+        c, table = self.renderer.condition, self.renderer.stage.materials
+        past = _turned(c.sun_direction, -0.12)
+        before = shading.sunlight(self.moment, s, c, table, past)
+        return 0.55 * shading.sunlight(self.moment, s, c, table) + 0.45 * before
 
 
 def _turned(direction: F32, angle: float) -> F32:
@@ -391,6 +428,7 @@ class Renderer:
         self.extra_rays = 3 if quality == "fine" else 0
         self.openness_rays = 6 if quality == "fine" else 3
         self.most_lamps = 24 if quality == "fine" else 10
+        self.coarse_light = quality != "fine"
         dark = condition.time == "night" and (world.indoor or not world.lamps)
         self._headlamp = headlamp == "on" or (headlamp == "auto" and dark)
 

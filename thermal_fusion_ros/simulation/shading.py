@@ -13,6 +13,7 @@ from thermal_fusion_ros.simulation.lights import Light, switch_table, switched, 
 from thermal_fusion_ros.simulation.materials import PATTERNS, MaterialTable
 from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.tracing import Moment, Surface
+from thermal_fusion_ros.simulation.vectors import dot, row_dot, spread
 
 _WINDOW = PATTERNS.index("window")
 
@@ -32,7 +33,7 @@ def lifted(s: Surface, index: NDArray[np.intp] | slice = slice(None)) -> F32:
 def sunlight(moment: Moment, s: Surface, c: Condition, table: MaterialTable, sun: F32 | None = None) -> F32:
     """Share (0 or 1) of sun or moon that N points see."""
     sun = c.sun_direction if sun is None else sun
-    facing = (s.true_normal @ sun > 0) | (table.translucency[s.material] > 0)
+    facing = (dot(s.true_normal, sun) > 0) | (table.translucency[s.material] > 0)
     out = np.zeros(len(s.index), np.float32)
     test = np.flatnonzero(facing)
     if len(test):
@@ -44,12 +45,12 @@ def sunlight(moment: Moment, s: Surface, c: Condition, table: MaterialTable, sun
 def albedo(s: Surface, table: MaterialTable, pixel_angle: float) -> F32:
     """Diffuse colour N×3, with grain at three scales and patterns."""
     material = s.material
-    color = table.color[material]
-    second = table.second[material]
+    color = np.take(table.color, material, axis=0)
+    second = np.take(table.second, material, axis=0)
     u, v = textures.plane_coordinates(s.local, s.true_normal)
-    cosine = np.abs(np.einsum("ij,ij->i", s.true_normal, s.direction))
+    cosine = np.abs(row_dot(s.true_normal, s.direction))
     footprint = s.distance * np.float32(pixel_angle) / np.maximum(np.sqrt(cosine), 0.12)
-    amount = table.grain[material]
+    amount = np.take(table.grain, material, axis=0)
     change = np.zeros(len(material), np.float32)
     for octave in range(2):
         change += amount[:, octave] * textures.grain(u, v, footprint, octave)
@@ -67,8 +68,11 @@ def albedo(s: Surface, table: MaterialTable, pixel_angle: float) -> F32:
             change[at] += tone
             if kind == _WINDOW:  # an unlit room behind glass is dark by day, whatever its wallpaper
                 color[at] *= (0.05 + 0.16 * _room(s, at, u, v, footprint))[:, None]
-    out = color + (second - color) * mix[:, None]
-    return np.clip(out * np.maximum(1 + change, 0.15)[:, None], 0.004, 0.92)
+    second -= color
+    second *= mix[:, None]
+    color += second
+    color *= np.maximum(1 + change, 0.15)[:, None]
+    return np.clip(color, 0.004, 0.92, out=color)
 
 
 def _room(s: Surface, at: NDArray[np.intp], u: F32, v: F32, footprint: F32) -> F32:
@@ -79,58 +83,75 @@ def _room(s: Surface, at: NDArray[np.intp], u: F32, v: F32, footprint: F32) -> F
     return textures.room(u[at], v[at], along, d[:, 2], inward, footprint[at])
 
 
-def shade(
+def illumination(
     moment: Moment,
     s: Surface,
     table: MaterialTable,
     c: Condition,
     lights: Sequence[Light],
-    pixel_angle: float,
     openness: F32,
     sunlit: F32,
 ) -> F32:
-    """Radiance N×3 of surfaces. `openness` (0..1) is the share of surroundings not blocked nearby."""
-    indoor = moment.stage.world.indoor
-    on = switched(c)
-    material = s.material
-    base = albedo(s, table, pixel_angle)
-    thin = table.translucency[material]
-    normal = s.normal
-    up = 0.5 + 0.5 * normal[:, 2:3]
+    """Light N×3 that falls on surfaces: a white one has this radiance.
+
+    `openness` (0..1) is the share of surroundings not blocked nearby, `sunlit` (0..1) of the sun or moon.
+    """
+    thin = table.translucency[s.material]
+    up = 0.5 + 0.5 * s.normal[:, 2]
     sky_light = sky.mean_radiance(c)
     sun, sun_light = c.sun_direction, np.array(c.sun, np.float32)
-    if indoor:
-        around = np.float32(0.26 * on["indoor"] + 0.0012)
-        light = around * (0.65 + 0.35 * (1 - up)) * np.ones(3, np.float32)
+    if moment.stage.world.indoor:
+        around = np.float32(0.26 * switched(c)["indoor"] + 0.0012)
+        light = spread(up * openness, np.full(3, -0.35 * around), 0.0) + spread(openness, np.full(3, around))
     else:
-        ground = (
-            np.array([0.9, 0.85, 0.75], np.float32)
-            * 0.16
-            * (sky_light + sun_light * max(float(sun[2]), 0) / np.pi * 0.6)
-        )
-        light = up * sky_light + (1 - up) * ground
-    light = light * openness[:, None]
-    facing = normal @ sun
+        bounce = sky_light + sun_light * np.float32(max(float(sun[2]), 0) / np.pi * 0.6)
+        ground = np.array([0.144, 0.136, 0.12], np.float32) * bounce
+        light = spread(openness, ground) + spread(up * openness, sky_light - ground)
+    facing = dot(s.normal, sun)
     lambert = np.maximum(facing, 0) * (1 - thin) + thin * (0.35 + 0.45 * np.abs(facing))
-    light += (lambert * sunlit)[:, None] * (sun_light / np.float32(np.pi))
-    light += _lamps(moment, s, lights, thin) / np.float32(np.pi)
-    out = base * light
-    glow = table.emission[material]
-    emits = np.flatnonzero(glow.max(1) > 0)
+    light += spread(lambert * sunlit, sun_light / np.float32(np.pi))
+    if lights:
+        light += _lamps(moment, s, lights, thin) / np.float32(np.pi)
+    return light
+
+
+def reflect(
+    moment: Moment,
+    s: Surface,
+    table: MaterialTable,
+    c: Condition,
+    pixel_angle: float,
+    light: F32,
+    sunlit: F32,
+    plain_sky: bool = False,
+) -> F32:
+    """Radiance N×3 that surfaces send to the camera under `light` (see :func:`illumination`)."""
+    indoor = moment.stage.world.indoor
+    material = s.material
+    out = albedo(s, table, pixel_angle)
+    out *= light
+    emits = np.flatnonzero(np.take(table.emission.max(1) > 0, material))
     if len(emits):
         power = switch_table(c)[table.switch[material[emits]]]
-        bright = glow[emits] * power[:, None]
+        bright = table.emission[material[emits]] * power[:, None]
         panes = np.flatnonzero(table.pattern[material[emits]] == _WINDOW)
         if len(panes):
             at = emits[panes]
             u, v = textures.plane_coordinates(s.local, s.true_normal)
             bright[panes] *= _room(s, at, u, v, s.distance * np.float32(pixel_angle))[:, None]
         out[emits] += bright
-    return _mirror(out, moment, s, table, c, sunlit, indoor)
+    return _mirror(out, moment, s, table, c, sunlit, indoor, plain_sky)
 
 
 def _mirror(
-    out: F32, moment: Moment, s: Surface, table: MaterialTable, c: Condition, sunlit: F32, indoor: bool
+    out: F32,
+    moment: Moment,
+    s: Surface,
+    table: MaterialTable,
+    c: Condition,
+    sunlit: F32,
+    indoor: bool,
+    plain_sky: bool,
 ) -> F32:
     """Reflection of the surroundings in glossy surfaces (Schlick), without tracing them."""
     gloss = table.gloss[s.material]
@@ -138,14 +159,14 @@ def _mirror(
     if not len(at):
         return out
     d, n = s.direction[at], s.normal[at]
-    cosine = np.clip(-np.einsum("ij,ij->i", d, n), 0, 1)
+    cosine = np.clip(-row_dot(d, n), 0, 1)
     share = gloss[at] + (1 - gloss[at]) * (1 - cosine) ** 5 * 0.8
     r = d + 2 * cosine[:, None] * n
     if indoor:
         glow = np.float32(0.5 * switched(c)["indoor"] + 0.002)
         seen = np.clip(0.35 + 0.65 * r[:, 2:], 0, 1) * glow * np.ones(3, np.float32)
     else:
-        seen = sky.radiance(r, c, moment.t, detail=c.clouds > 0 and c.time != "night")
+        seen = sky.radiance(r, c, moment.t, detail=not plain_sky and c.time != "night")
         # A skyline of houses and trees stands between the street and the low sky.
         line = (
             0.16
@@ -156,7 +177,7 @@ def _mirror(
         light = sky.mean_radiance(c) + np.array(c.sun, np.float32) * 0.1
         dark = light * np.where(r[:, 2:] > 0, 0.20, 0.10)
         seen = dark * (1 - above) + seen * above
-        shine = np.clip(r @ c.sun_direction, 0, 1) ** 700
+        shine = np.clip(dot(r, c.sun_direction), 0, 1) ** 700
         seen = seen + (shine * sunlit[at])[:, None] * np.array(c.sun, np.float32) * 6
     out[at] = out[at] * (1 - share[:, None]) + share[:, None] * seen
     return out
@@ -173,9 +194,9 @@ def _lamps(moment: Moment, s: Surface, lights: Sequence[Light], thin: F32) -> F3
         near, to, fall = light.arriving(s.position, some)
         if not len(near):
             continue
-        facing = np.einsum("ij,ij->i", s.normal[near], to)
+        facing = row_dot(np.take(s.normal, near, axis=0), to)
         share = fall * (np.maximum(facing, 0) * (1 - thin[near]) + thin[near] * (0.3 + 0.4 * np.abs(facing)))
-        total[near] += share[:, None] * light.color
+        total[near] += spread(share, light.color)
         strength = share * light.color.max()
         ahead = strength > best[near]
         best[near[ahead]] = strength[ahead]

@@ -7,6 +7,7 @@ import numpy as np
 from thermal_fusion_ros.simulation.conditions import Condition
 from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.textures import noise_tile, sample
+from thermal_fusion_ros.simulation.vectors import dot, spread
 
 
 def clouds(direction: F32, cover: float, t: float) -> F32:
@@ -33,8 +34,8 @@ def radiance(direction: F32, c: Condition, t: float, detail: bool = True) -> F32
     sun, light = c.sun_direction, np.array(c.sun, np.float32)
     up = direction[:, 2]
     high = 1 - np.exp(-np.maximum(up, 0) * (3.2 if c.time != "dusk" else 2.6))
-    cosine = direction @ sun
-    out = horizon + (zenith - horizon) * high[:, None]
+    cosine = dot(direction, sun)
+    out = spread(high, zenith - horizon, horizon)
     if c.time == "dusk":  # the warm half of the sky is where the sun went down
         flat = direction[:, :2] @ (sun[:2] / max(float(np.hypot(*sun[:2])), 1e-6))
         side = np.clip(0.5 + 0.5 * flat, 0, 1)[:, None] * np.exp(-np.maximum(up, 0) * 4)[:, None]
@@ -43,7 +44,8 @@ def radiance(direction: F32, c: Condition, t: float, detail: bool = True) -> F32
     # Everything the sun draws on the sky fades behind fog.
     clear = 1.0 if c.medium == "clear" else 0.4
     strength = 1.0 if c.time != "night" else 3.0
-    out += (light * strength * clear) * (0.05 * near**8 + 0.10 * near**60 + 0.5 * near**900)[:, None]
+    near8 = np.square(np.square(np.square(near)))
+    out += spread(0.05 * near8 + 0.10 * near8**7 + 0.5 * near8**110, light * strength * clear)
     if not detail:
         return out.astype(np.float32)
     cover = clouds(direction, c.clouds, t)[:, None]

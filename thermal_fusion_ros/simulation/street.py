@@ -226,7 +226,7 @@ def _furniture(
         )
         b.add(m.box([0.28, 0.62, 0.10], [x, y + reach, height + 0.01], p("black_metal")))
         b.add(m.box([0.20, 0.5, 0.03], [x, y + reach, height - 0.05], p("lamp")))
-        b.lamps.append(Lamp((x, y + reach, height - 0.1), lamp_color, (0, 0, -1.0), 0.30, 24.0))
+        b.lamps.append(Lamp((x, y + reach, height - 0.1), lamp_color, (0, 0, -1.0), 0.30, 18.0))
     # trees in the pavement, hedges and gardens by houses
     if rng.random() < 0.75:
         step = float(rng.uniform(9, 14))

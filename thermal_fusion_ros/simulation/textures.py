@@ -45,8 +45,9 @@ def sample(tile: F32, u: F32, v: F32) -> F32:
     rows = -(-n // _COLUMNS)
     fold = np.zeros((2, rows * _COLUMNS), np.float32)
     height, width = tile.shape[:2]
-    fold[0, :n] = u % width
-    fold[1, :n] = v % height
+    # remap keeps coordinates in 16 bits: wrap them before it does
+    fold[0, :n] = u - np.floor(u / np.float32(width)) * np.float32(width)
+    fold[1, :n] = v - np.floor(v / np.float32(height)) * np.float32(height)
     out: Any = cv2.remap(
         tile,
         fold[0].reshape(rows, -1),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thermal_fusion_ros.simulation.mesh import F32, Mesh, merge
+from thermal_fusion_ros.simulation.vectors import row_dot
 from thermal_fusion_ros.simulation.worlds import World
 
 I32 = NDArray[np.int32]
@@ -189,6 +190,10 @@ class Surface:
     instance: I32
     heat: F32
 
+    def take(self, chosen: NDArray[np.intp]) -> Surface:
+        """Some of them, by their place in these arrays."""
+        return Surface(*(np.take(getattr(self, f.name), chosen, axis=0) for f in fields(self)))
+
 
 def surface(moment: Moment, rays: F32, hits: Hits) -> Surface:
     """Look up everything about the hit points."""
@@ -200,8 +205,8 @@ def surface(moment: Moment, rays: F32, hits: Hits) -> Surface:
     direction = pick(rays[:, 3:])
     position = pick(rays[:, :3]) + distance[:, None] * direction
     flat = pick(hits.normal)
-    facing = np.einsum("ij,ij->i", flat, direction)
-    flat = flat * np.where(facing > 0, np.float32(-1), np.float32(1))[:, None]
+    facing = row_dot(flat, direction)
+    flat = flat * -np.copysign(np.float32(1), facing)[:, None]
     normal = flat
     soft = np.flatnonzero(faces.smooth[face])
     if len(soft):
@@ -212,9 +217,9 @@ def surface(moment: Moment, rays: F32, hits: Hits) -> Surface:
         turning = np.flatnonzero(bone)
         if len(turning):
             n[turning] = np.einsum("nij,nj->ni", moment.bones[bone[turning], :3, :3], n[turning])
-        n /= np.maximum(np.sqrt(np.einsum("ij,ij->i", n, n)), 1e-6)[:, None]
+        n /= np.maximum(np.sqrt(row_dot(n, n)), 1e-6)[:, None]
         thin = moment.stage.materials.translucency[faces.material[face[soft]]] > 0
-        away = (np.einsum("ij,ij->i", n, direction[soft]) > 0.15) & ~thin
+        away = (row_dot(n, direction[soft]) > 0.15) & ~thin
         n[away] *= -1
         normal = flat.copy()
         normal[soft] = n

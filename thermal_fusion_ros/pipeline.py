@@ -29,30 +29,35 @@ SMALLEST = 16  # pixels; below this there is nothing to see
 
 
 class Prepared:
-    """An engine for one image size, with the padded buffers it reads from."""
+    """An engine for one padded size, with the buffers that smaller images are padded into."""
 
     def __init__(self, graph: PerceptionGraph, height: int, width: int, config: Config) -> None:
         self.height, self.width = height, width
-        padded = [-(-edge // STRIDE) * STRIDE for edge in (height, width)]
         self.engine: Engine
-        self.engine, self.refused = build(graph, padded[0], padded[1], config.engine)
-        self.bottom, self.right = padded[0] - height, padded[1] - width
-        self.rgb = np.empty((*padded, 3), np.uint8)
-        self.thermal = np.empty(padded, np.uint8)
+        self.engine, self.refused = build(graph, height, width, config.engine)
+        self.rgb = np.empty((height, width, 3), np.uint8)
+        self.thermal = np.empty((height, width), np.uint8)
 
     def run(
         self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]
     ) -> NDArray[np.uint8]:
-        """Fused H×W×3; padding mirrors the border, so it leaves no seam."""
+        """Fused H×W×3 at the size of `rgb`; padding mirrors the border, so it leaves no seam."""
+        height, width = thermal.shape
         return self.engine.run(self._pad(rgb, self.rgb), self._pad(thermal, self.thermal), code)[
-            : self.height, : self.width
+            :height, :width
         ]
 
     def _pad(self, image: NDArray[np.uint8], buffer: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if not (self.bottom or self.right):
+        bottom, right = self.height - image.shape[0], self.width - image.shape[1]
+        if not (bottom or right):
             return np.ascontiguousarray(image)
-        cv2.copyMakeBorder(image, 0, self.bottom, 0, self.right, cv2.BORDER_REFLECT_101, dst=buffer)
+        cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REFLECT_101, dst=buffer)
         return buffer
+
+
+def padded(height: int, width: int) -> tuple[int, int]:
+    """The smallest size the network takes that holds an image of this one."""
+    return -(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE
 
 
 class Pipeline:
@@ -161,12 +166,12 @@ class Pipeline:
         )
 
     def _prepare(self, height: int, width: int) -> Prepared:
-        key = (height, width)
+        key = padded(height, width)
         if key not in self._prepared:
             while len(self._prepared) >= ENGINES_KEPT:
                 self._prepared.popitem(last=False)
-            log.info("building the engine for %dx%d", width, height)
-            self._prepared[key] = Prepared(self.graph, height, width, self.config)
+            log.info("building the engine for %dx%d", key[1], key[0])
+            self._prepared[key] = Prepared(self.graph, *key, self.config)
             self.engine_name = self._prepared[key].engine.name
             self.engine_refused = self._prepared[key].refused
         self._prepared.move_to_end(key)

@@ -57,6 +57,7 @@ def test_a_failing_backend_is_replaced_with_the_reason(graph, monkeypatch, caplo
 def test_a_wrong_engine_is_found_out(graph, monkeypatch):
     class Wrong:
         name = "wrong"
+        exact = False
 
         def run(self, rgb, thermal, code):
             return rgb

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ DEVICE = "CPU"
 
 class OpenVinoEngine:
     """A compiled model with one inference request; inputs are shared with numpy, the output is read in place."""
+
+    exact = False
 
     def __init__(
         self,
@@ -62,7 +65,8 @@ def _converted(
     if (folder := cache.load(key)) is not None:
         return core.read_model(folder / "graph.xml")
     example = example_inputs(height, width)
-    with torch.inference_mode():
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch.export's own, about torch's own internals
         program = torch.export.export(graph, example)
     model = openvino.convert_model(program, example_input=example)
 

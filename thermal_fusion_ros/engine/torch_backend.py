@@ -30,6 +30,7 @@ class TorchEngine:
         self.device = torch.device("cuda" if wants_cuda else "cpu")
         self.name = f"torch-{self.device.type}" if channels_last else f"torch-eager-{self.device.type}"
         self.half = wants_cuda
+        self.exact = not wants_cuda
         if config.threads:
             torch.set_num_threads(config.threads)
         self.graph = copy.deepcopy(graph).to(self.device)

@@ -86,12 +86,13 @@ def fuse_pair(pipeline: Pipeline, pair: PicturePair, out: Path) -> str | None:
 
 
 def _by_size(pairs: list[PicturePair]) -> list[list[PicturePair]]:
-    """The pairs grouped by size of the visible picture, because an engine serves one size."""
+    """The pairs grouped by padded size of the visible picture, because an engine serves one size."""
     from thermal_fusion_ros.bags.pictures import picture_size
+    from thermal_fusion_ros.pipeline import padded
 
     groups: defaultdict[tuple[int, int], list[PicturePair]] = defaultdict(list)
     for pair in pairs:
-        groups[picture_size(pair.visible)].append(pair)
+        groups[padded(*picture_size(pair.visible))].append(pair)
     return list(groups.values())
 
 

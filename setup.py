@@ -42,6 +42,7 @@ setup(
         "numpy>=1.26",
         "opencv-python>=4.8",
         "openvino>=2025.0; platform_machine == 'x86_64'",
+        "packaging",  # OpenVINO's torch converter imports it without saying so
         "PyYAML",
         "rosbags>=0.10",
         "rosbags-image",

@@ -13,15 +13,23 @@ from thermal_fusion_ros.sensing.camera import CameraModel
 from thermal_fusion_ros.sensing.rig import Rig
 
 MARGIN = 1.0  # white paper round the pattern, in squares
-OVERSAMPLING = 3
+OVERSAMPLING = 2
 
 
 def example_rig() -> Rig:
     rgb = CameraModel(
-        640, 480, [[610, 0, 322.5], [0, 608, 238.2], [0, 0, 1]], [-0.12, 0.06, 0.0007, -0.0004, 0.0], name="rgb"
+        640,
+        480,
+        [[610, 0, 322.5], [0, 608, 238.2], [0, 0, 1]],
+        [-0.12, 0.06, 0.0007, -0.0004, 0.0],
+        name="rgb",
     )
     thermal = CameraModel(
-        640, 512, [[590, 0, 315.1], [0, 592, 259.4], [0, 0, 1]], [-0.22, 0.09, -0.0005, 0.0006, 0.0], name="thermal"
+        640,
+        512,
+        [[590, 0, 315.1], [0, 592, 259.4], [0, 0, 1]],
+        [-0.22, 0.09, -0.0005, 0.0006, 0.0],
+        name="thermal",
     )
     rotation = Rotation.from_euler("xyz", (0.8, -1.3, 0.6), degrees=True).as_matrix()
     return Rig(rgb, thermal, rotation, np.array([-0.1, 0.004, 0.012]))
@@ -39,7 +47,9 @@ def poses(board: Board, count: int, seed: int = 0) -> list[np.ndarray]:
         x, y = np.array([(i * 0.618) % 1, (i * 0.414) % 1]) * 2 - 1
         tilt = rng.uniform(20, 38) if i % 5 else 0
         axis = np.append(Rotation.from_euler("z", i * 2.4).as_matrix()[:2, 0], 0)
-        rotation = Rotation.from_rotvec(np.radians(tilt) * axis) * Rotation.from_euler("z", rng.uniform(-0.4, 0.4))
+        rotation = Rotation.from_rotvec(np.radians(tilt) * axis) * Rotation.from_euler(
+            "z", rng.uniform(-0.4, 0.4)
+        )
         pose = np.eye(4)
         pose[:3, :3] = rotation.as_matrix()
         target = np.array([x * max(0, reach) + 0.05, y * max(0, reach) * 0.7, distance])

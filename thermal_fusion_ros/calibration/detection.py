@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from thermal_fusion_ros.calibration.board import Board
 
 WINDOWS_PX = (8.0, 16.0, 24.0, 4.0)  # σ of the local normalisation, the most often right first
-FINE_WINDOWS_PER_PITCH = (1 / 4, 1 / 3)  # best σ as a share of the distance between points
-FINE_PITCH_PX = 60.0  # magnify until points are this far apart: measures corners better than native size
-LARGEST_MAGNIFICATION = 3
+FINE_WINDOWS_PER_PITCH = (0.2, 0.25, 0.33)  # best σ as a share of the distance between points
+FINE_PITCH_PX = 70.0  # magnify until points are this far apart: measures corners better than native size
+LARGEST_MAGNIFICATION = 4
 CLIP_DEVIATIONS = 2.5
 MOST_BLOBS = 4  # times the circles of the board: in a busier picture the grid search would take minutes
 
@@ -47,7 +47,9 @@ class Detection:
         return float(np.median(distance.min(axis=1)))
 
 
-def find_board(board: Board, image: NDArray[np.uint8] | NDArray[np.uint16], *, thermal: bool) -> Detection | None:
+def find_board(
+    board: Board, image: NDArray[np.uint8] | NDArray[np.uint16], *, thermal: bool
+) -> Detection | None:
     """The board in `image` (H×W or H×W×3, 8 or 16 bit), or None."""
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
     for candidate, magnification in _candidates(gray, thermal):
@@ -81,7 +83,9 @@ def magnified(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     if factor == 1:
         return image
     interpolation = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
-    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=interpolation).astype(np.uint8, copy=False)
+    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=interpolation).astype(
+        np.uint8, copy=False
+    )
 
 
 def _candidates(gray: NDArray, thermal: bool) -> Iterator[tuple[NDArray[np.uint8], float]]:
@@ -110,17 +114,21 @@ def _measured_again(board: Board, gray: NDArray, coarse: Detection, thermal: boo
     if board.kind in ("circles", "acircles"):
         return replace(coarse, pixels=_disc_centres(gray, coarse.pixels, coarse.pitch_px))
     factor = int(np.clip(np.ceil(FINE_PITCH_PX / coarse.pitch_px), 1, LARGEST_MAGNIFICATION))
+    shares = FINE_WINDOWS_PER_PITCH if thermal or gray.dtype != np.uint8 else (0.0,)
     best, window = coarse, _window_around(coarse)
-    for share in FINE_WINDOWS_PER_PITCH if thermal or gray.dtype != np.uint8 else (0.0,):
-        flat = normalised(gray, max(2.0, coarse.pitch_px * share)) if share else gray
-        for picture in _polarities(board, magnified(flat[window], factor)):
-            found = _find(board, picture, factor)
-            if found is None:
-                continue
-            corner = np.array([window[1].start, window[0].start], np.float32)
-            fine = Detection(found[0] + corner, found[1], size=coarse.size)
-            if len(fine.ids) >= len(best.ids) and _plausible(fine) and _bend(board, fine) < _bend(board, best):
-                best = fine
+    flats = [normalised(gray, max(2.0, coarse.pitch_px * s)) if s else gray for s in shares]
+    while best is coarse and factor >= 1:  # the detector misses a board now and then: another size finds it
+        for flat in flats:
+            for picture in _polarities(board, magnified(flat[window], factor)):
+                found = _find(board, picture, factor)
+                if found is None:
+                    continue
+                corner = np.array([window[1].start, window[0].start], np.float32)
+                fine = Detection(found[0] + corner, found[1], size=coarse.size)
+                whole = len(fine.ids) >= len(best.ids) and _plausible(fine)
+                if whole and _bend(board, fine) < _bend(board, best):
+                    best = fine
+        factor -= 1
     return best
 
 
@@ -136,7 +144,7 @@ def _bend(board: Board, detection: Detection) -> float:
     """How far (RMS, pixels) the points are from a flat board seen without distortion: ranks measurements."""
     flat = board.points[detection.ids, :2].astype(np.float32)
     homography, _ = cv2.findHomography(flat, detection.pixels)
-    if homography is None:
+    if not np.size(homography):  # None where the points are on a line
         return np.inf
     straight = cv2.perspectiveTransform(flat[:, None], homography)[:, 0]
     return float(np.sqrt(((straight - detection.pixels) ** 2).sum(axis=1).mean()))
@@ -167,13 +175,13 @@ def _find(
 def _find_circles(board: Board, image: NDArray[np.uint8]) -> tuple[bool, NDArray[np.float32]]:
     """Dark discs on bright ground (the caller also tries the negative)."""
     image = cv2.GaussianBlur(image, (0, 0), 1.5).astype(np.uint8, copy=False)
-    parameters = cv2.SimpleBlobDetector_Params()
+    parameters = cv2.SimpleBlobDetector.Params()
     parameters.minArea = 20.0
     parameters.maxArea = image.size / (2.0 * board.columns * board.rows)
     parameters.minDistBetweenBlobs = 4.0
     parameters.minConvexity = 0.85
     parameters.filterByInertia = False  # tilted discs are ellipses
-    detector = cv2.SimpleBlobDetector_create(parameters)
+    detector = cv2.SimpleBlobDetector.create(parameters)
     circles = board.columns * board.rows
     if not circles <= len(detector.detect(image)) <= MOST_BLOBS * circles:
         return False, np.zeros((0, 2), np.float32)
@@ -182,7 +190,7 @@ def _find_circles(board: Board, image: NDArray[np.uint8]) -> tuple[bool, NDArray
     for flags in (layout, layout | cv2.CALIB_CB_CLUSTERING):
         ok, pixels = cv2.findCirclesGrid(image, size, flags=flags, blobDetector=detector)
         if ok:
-            return True, pixels
+            return True, pixels.astype(np.float32)
     return False, np.zeros((0, 2), np.float32)
 
 
@@ -192,9 +200,11 @@ def _disc_centres(gray: NDArray, pixels: NDArray[np.float32], pitch: float) -> N
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float64)
     values = cv2.copyMakeBorder(np.log1p(gray.astype(np.float32)), *(reach + 1,) * 4, cv2.BORDER_REPLICATE)
     centres = pixels.astype(np.float64)
-    for i, centre in enumerate(centres):
+    for centre in centres:  # a view: moved in place
         for _ in range(3):  # the window follows the centre
-            patch = cv2.getRectSubPix(values, (2 * reach + 1,) * 2, tuple(centre + reach + 1)).astype(np.float64)
+            patch = cv2.getRectSubPix(values, (2 * reach + 1,) * 2, tuple(centre + reach + 1)).astype(
+                np.float64
+            )
             radius = np.hypot(x, y)
             ring, disc = (radius > 0.43 * pitch) & (radius <= 0.5 * pitch), radius < 0.45 * pitch
             columns = np.stack([np.ones_like(x), x, y], axis=-1)
@@ -202,10 +212,9 @@ def _disc_centres(gray: NDArray, pixels: NDArray[np.float32], pitch: float) -> N
             contrast = (patch - paper)[disc]
             weight = np.maximum(contrast * np.sign(contrast.sum()), 0)
             step = np.array([(weight * x[disc]).sum(), (weight * y[disc]).sum()]) / max(weight.sum(), 1e-9)
-            centre += np.clip(step, -1, 1)
+            centre += np.clip(step, -1, 1)  # noqa: PLW2901
             if np.abs(step).max() < 0.01:
                 break
-        centres[i] = centre
     return centres.astype(np.float32)
 
 

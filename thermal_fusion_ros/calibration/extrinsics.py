@@ -56,8 +56,8 @@ def calibrate_rig(
 ) -> RigCalibration:
     """The transform from views that both calibrations kept. Raises :class:`InputError` when too few are shared."""
     shared = [view for view in rgb.poses if view in thermal.poses]
-    pairs = {view: _common_points(rgb_views[view], thermal_views[view]) for view in shared}
-    pairs = {view: pair for view, pair in pairs.items() if pair is not None}
+    matches = {view: _common_points(rgb_views[view], thermal_views[view]) for view in shared}
+    pairs = {view: pair for view, pair in matches.items() if pair is not None}
     if len(pairs) < FEWEST_SHARED_VIEWS:
         raise InputError(
             f"only {len(pairs)} views show the board to both cameras; at least {FEWEST_SHARED_VIEWS} are needed"
@@ -83,7 +83,9 @@ def _common_points(rgb: Detection, thermal: Detection) -> Pair | None:
     ids, in_rgb, in_thermal = np.intersect1d(rgb.ids, thermal.ids, return_indices=True)
     if len(ids) < FEWEST_POINTS:
         return None
-    return Detection(rgb.pixels[in_rgb], ids, rgb.size), Detection(thermal.pixels[in_thermal], ids, thermal.size)
+    return Detection(rgb.pixels[in_rgb], ids, rgb.size), Detection(
+        thermal.pixels[in_thermal], ids, thermal.size
+    )
 
 
 def _agree_on_order(
@@ -114,7 +116,9 @@ def _agree_on_order(
         if min(angles) < AGREEING_DEG:
             agreed[view] = seen, felt.renumbered(orders[int(np.argmin(angles))])
         else:
-            dropped[view] = f"tells another transform between the cameras than the rest ({min(angles):.0f}° off)"
+            dropped[view] = (
+                f"tells another transform between the cameras than the rest ({min(angles):.0f}° off)"
+            )
     if len(agreed) < FEWEST_SHARED_VIEWS:
         raise InputError(
             "the views do not agree on one transform between the cameras; are the pictures of a view synchronised?"
@@ -133,7 +137,9 @@ def _angle_deg(rotation: Floats) -> float:
     return float(np.degrees(Rotation.from_matrix(rotation).magnitude()))
 
 
-def _adjust(board: Board, rgb: CameraModel, thermal: CameraModel, pairs: Mapping[str, Pair]) -> RigCalibration:
+def _adjust(
+    board: Board, rgb: CameraModel, thermal: CameraModel, pairs: Mapping[str, Pair]
+) -> RigCalibration:
     """Bundle adjustment over the transform and all board poses, and the intrinsics when there are views enough."""
     same_model = rgb.distortion_model == thermal.distortion_model != "equidistant"
     refine = same_model and len(pairs) >= FEWEST_VIEWS_TO_REFINE
@@ -149,13 +155,14 @@ def _adjust(board: Board, rgb: CameraModel, thermal: CameraModel, pairs: Mapping
             [ideal_pixels(camera, d)[:, None] for d in side]
             for camera, side in zip((rgb, thermal), zip(*pairs.values(), strict=True), strict=True)
         ]
-    _, k1, d1, k2, d2, rotation, translation, *_, rotations, translations, _ = cv2.stereoCalibrateExtended(
-        board_points, *pixels, cameras[0].k.copy(), cameras[0].d.copy(), cameras[1].k.copy(), cameras[1].d.copy(),
-        rgb.size, np.eye(3), np.zeros((3, 1)), flags=flags, criteria=CRITERIA,
+    (k1, d1), (k2, d2) = ((camera.k.copy(), camera.d.copy()) for camera in cameras)
+    _, *solved, rotation, translation, _, _, rotations, translations, _ = cv2.stereoCalibrateExtended(
+        board_points, pixels[0], pixels[1], k1, d1, k2, d2, rgb.size, np.eye(3), np.zeros((3, 1)),
+        flags=flags, criteria=CRITERIA,
     )  # fmt: skip
     if refine:
-        rgb, thermal = _with_numbers(rgb, k1, d1), _with_numbers(thermal, k2, d2)
-    rig = Rig(rgb, thermal, rotation, np.ravel(translation))
+        rgb, thermal = _with_numbers(rgb, *solved[:2]), _with_numbers(thermal, *solved[2:])
+    rig = Rig(rgb, thermal, np.asarray(rotation, np.float64), np.ravel(translation))
     step = pose_matrix(rotation, translation)
     errors = {}
     for (view, pair), r, t in zip(pairs.items(), rotations, translations, strict=True):
@@ -174,8 +181,10 @@ def _adjust(board: Board, rgb: CameraModel, thermal: CameraModel, pairs: Mapping
 
 def ideal_pixels(camera: CameraModel, detection: Detection) -> np.ndarray:
     """Where an undistorted camera with the same matrix would have seen the points."""
-    return camera.pinhole.project(camera.unproject(detection.pixels)).astype(np.float32)
+    return camera.pinhole.project(camera.unproject(detection.pixels.astype(np.float64))).astype(np.float32)
 
 
-def _with_numbers(camera: CameraModel, k: Floats, d: Floats) -> CameraModel:
-    return CameraModel(*camera.size, k, np.ravel(d)[: camera.d.size], camera.distortion_model, name=camera.name)
+def _with_numbers(camera: CameraModel, k: np.ndarray, d: np.ndarray) -> CameraModel:
+    return CameraModel(
+        *camera.size, k, np.ravel(d)[: camera.d.size], camera.distortion_model, name=camera.name
+    )

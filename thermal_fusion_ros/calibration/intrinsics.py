@@ -111,16 +111,16 @@ def _solve(board: Board, detections: Mapping[str, Detection], name: str, model: 
             # A sixth-order radial term needs views that fill the corners; without them it bends the picture's edge.
             flags = cv2.CALIB_RATIONAL_MODEL if model == "rational_polynomial" else cv2.CALIB_FIX_K3
             _, matrix, distortion, rotations, translations, spread, *_ = cv2.calibrateCameraExtended(
-                board_points, pixels, size, None, None, flags=flags, criteria=CRITERIA
+                board_points, pixels, size, np.eye(3), np.zeros(5), flags=flags, criteria=CRITERIA
             )
             deviation = np.ravel(spread)[:4].astype(np.float64)
             distortion = np.ravel(distortion)[: 5 if model == "plumb_bob" else 8]
     except cv2.error as error:
-        raise InputError(f"{name}: the views do not determine a camera; tilt the board more ({error.err})") from error
+        raise InputError(
+            f"{name}: the views do not determine a camera; tilt the board more ({error.err})"
+        ) from error
     camera = CameraModel(*size, matrix, distortion, model, name=name)
-    poses = {
-        view: pose_matrix(r, t) for view, r, t in zip(detections, rotations, translations, strict=True)
-    }
+    poses = {view: pose_matrix(r, t) for view, r, t in zip(detections, rotations, translations, strict=True)}
     errors = {view: reprojection_errors(board, camera, poses[view], d) for view, d in detections.items()}
     return CameraCalibration(
         camera,

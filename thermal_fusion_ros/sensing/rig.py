@@ -39,7 +39,9 @@ class Rig:
         if rotation.shape != (3, 3) or translation.shape != (3,):
             raise CalibrationError("malformed", "rig: rotation must be 3×3 and translation 3 numbers")
         if not (np.isfinite(rotation).all() and np.isfinite(translation).all()):
-            raise CalibrationError("not_finite", "rig: the transform between the cameras holds NaN or infinity")
+            raise CalibrationError(
+                "not_finite", "rig: the transform between the cameras holds NaN or infinity"
+            )
         if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4) or np.linalg.det(rotation) < 0:
             raise CalibrationError("malformed", "rig: the rotation between the cameras is not a rotation")
         if np.linalg.norm(translation) > LONGEST_BASELINE_M:

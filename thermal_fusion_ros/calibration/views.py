@@ -1,0 +1,64 @@
+"""Where board views come from: two folders of pictures with the same names, or a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from thermal_fusion_ros.bags.pictures import match_pictures, read_thermal, read_visible
+from thermal_fusion_ros.bags.source import Source
+from thermal_fusion_ros.config import SyncConfig
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.frames import RgbFrame, ThermalFrame
+from thermal_fusion_ros.sensing.pairing import Pairer, Stream
+
+SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class BoardView:
+    """One moment, seen by both cameras: `rgb` H×W×3 uint8, `thermal` H×W uint8 or uint16."""
+
+    name: str
+    rgb: NDArray[Any]
+    thermal: NDArray[Any]
+
+
+def views_from_folders(visible: Path, thermal: Path, problems: list[str]) -> Iterator[BoardView]:
+    """Pictures with the same name; what can't be read or has no partner is added to `problems`."""
+    pairs, lonely = match_pictures(visible, thermal)
+    problems += lonely
+    for pair in pairs:
+        try:
+            yield BoardView(pair.name, read_visible(pair.visible), read_thermal(pair.thermal))
+        except InputError as error:
+            problems.append(str(error))
+
+
+def views_from_source(source: Source, every_s: float, problems: list[str]) -> Iterator[BoardView]:
+    """Pairs of a recording, at most one in `every_s` seconds (a board needs time to be moved)."""
+    if every_s < 0:
+        raise InputError(f"--every {every_s:g}: seconds between views can't be negative")
+    pairer = Pairer(SyncConfig())
+    last_ns: int | None = None
+    arrival_ns = 0
+    for arrival in source.arrivals():
+        arrival_ns, frame = arrival
+        stream = Stream.RGB if isinstance(frame, RgbFrame) else Stream.THERMAL
+        for pair in pairer.add(stream, frame.stamp_ns, frame, arrival_ns):
+            if last_ns is None or pair.rgb_stamp_ns - last_ns >= every_s * SECOND_NS:
+                last_ns = pair.rgb_stamp_ns
+                yield _view(pair.rgb, pair.thermal)
+    for pair in pairer.flush(arrival_ns):
+        if last_ns is None or pair.rgb_stamp_ns - last_ns >= every_s * SECOND_NS:
+            last_ns = pair.rgb_stamp_ns
+            yield _view(pair.rgb, pair.thermal)
+    problems += source.problems
+
+
+def _view(rgb: RgbFrame, thermal: ThermalFrame) -> BoardView:
+    return BoardView(f"{rgb.stamp_ns / SECOND_NS:.3f}", rgb.image, thermal.image)

@@ -127,9 +127,17 @@ def facade(
 
 
 def building(
-    palette: Palette, rng: np.random.Generator, width: float, depth: float, style: str
+    palette: Palette,
+    rng: np.random.Generator,
+    width: float,
+    depth: float,
+    style: str,
+    open_sides: bool = False,
 ) -> tuple[m.Mesh, float]:
-    """A building whose street front is x in [0, width] at y = 0 (outside -y) and its height."""
+    """A building whose street front is x in [0, width] at y = 0 (outside -y) and its height.
+
+    `open_sides` puts windows into the two walls that stand across the street.
+    """
     kind = str(
         rng.choice(
             ["brick", "plaster", "panel"], p=[0.38, 0.5, 0.12] if style == "city" else [0.45, 0.55, 0.0]
@@ -145,6 +153,10 @@ def building(
         m.span([0, 0, -0.3], [width, depth, top], wall),
         facade(palette, rng, width, floors, storey, wall, shop, base),
     ]
+    if open_sides:
+        flank = facade(palette, rng, depth, floors, storey, wall, False, base)
+        parts.append(flank.yawed(-np.pi / 2).moved([0, depth, 0]))
+        parts.append(flank.yawed(np.pi / 2).moved([width, 0, 0]))
     roof = palette("roof", color=srgb(str(rng.choice(["7d4534", "5b3f37", "4a4a4d", "6b5348"]))))
     if style == "house" or rng.random() < 0.35:
         rise = float(rng.uniform(0.30, 0.5)) * depth * 0.5 if style == "house" else 2.2

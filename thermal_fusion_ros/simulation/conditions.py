@@ -113,7 +113,7 @@ def parse(name: str, seed: int = 0) -> Condition:
         )  # fmt: skip
     if c.glare and time != "night":
         c = replace(
-            c, sun_elevation=shift(8.0, 1.5), sun_azimuth=shift(6.0, 6), sun=(4.4, 3.5, 2.3), clouds=0.15,
+            c, sun_elevation=shift(11.0, 1.5), sun_azimuth=shift(2.0, 5), sun=(4.4, 3.5, 2.3), clouds=0.15,
             sky_horizon=(1.0, 0.82, 0.60),
         )  # fmt: skip
     if medium == "fog":

@@ -57,6 +57,7 @@ def broadleaf(palette: Palette, rng: np.random.Generator, height: float, leaves:
     middle = centres.mean(0)
     normal = _unit(0.65 * _unit(at - middle) + 0.45 * direction + [0, 0, 0.25])
     size = height * 0.026 * rng.uniform(0.7, 1.4, leaves) * (1500 / leaves) ** 0.5
+    size = np.minimum(size, 0.30)
     parts.append(
         m.shards(at, normal, size, leaf, rng, facing=_unit(direction + rng.normal(0, 0.6, (leaves, 3))))
     )
@@ -97,9 +98,13 @@ def conifer(palette: Palette, rng: np.random.Generator, height: float, leaves: i
     )
     normal = _unit(np.stack([np.cos(a), np.sin(a), np.full(leaves, 0.7)], -1))
     size = height * 0.030 * rng.uniform(0.6, 1.4, leaves) * (1400 / leaves) ** 0.5
+    size = np.minimum(size, 0.20)
     facing = _unit(
         np.stack([np.cos(a) * 0.5, np.sin(a) * 0.5, np.ones(leaves)], -1) + rng.normal(0, 0.45, (leaves, 3))
     )
+    if leaves < 1500:  # too few to close the crown: a dark core behind them
+        core = palette("needle", color=srgb("263522"), translucency=0.0)
+        parts.append(m.cone([0, 0, height * low], height * (0.97 - low), 0.12 * height, core, 10))
     parts.append(m.shards(at, normal, size, needle, rng, facing=facing, stretch=2.6))
     return m.merge(parts)
 

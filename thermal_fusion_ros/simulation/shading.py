@@ -164,7 +164,7 @@ def _mirror(
     r = d + 2 * cosine[:, None] * n
     if indoor:
         glow = np.float32(0.5 * switched(c)["indoor"] + 0.002)
-        seen = np.clip(0.35 + 0.65 * r[:, 2:], 0, 1) * glow * np.ones(3, np.float32)
+        seen: F32 = np.clip(0.35 + 0.65 * r[:, 2:], 0, 1) * glow * np.ones(3, np.float32)
     else:
         seen = sky.radiance(r, c, moment.t, detail=not plain_sky and c.time != "night")
         # A skyline of houses and trees stands between the street and the low sky.

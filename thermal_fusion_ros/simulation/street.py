@@ -162,7 +162,8 @@ def _houses(
         if x < crossing_street + 6 and x + width > crossing_street - 6:
             x = crossing_street + 6.0
             continue
-        mesh, _ = building(b.palette, rng, width, float(rng.uniform(9, 12)), style)
+        seen = style == "house" or abs(x + width / 2 - crossing_street) < 24
+        mesh, _ = building(b.palette, rng, width, float(rng.uniform(9, 12)), style, seen)
         set_back = front + (float(rng.uniform(0, 1.0)) if style == "house" else 0.0)
         # The outside of the model is towards -y.
         turned = mesh.yawed(np.pi).moved([x + width, 0, 0]) if side < 0 else mesh

@@ -20,10 +20,8 @@ def _transform(a: NDArray[Any], matrix: NDArray[Any]) -> F32:
     if not n:
         return np.zeros((0, len(matrix)), np.float32)
     channels = 1 if a.ndim == 1 else a.shape[1]
-    out: F32 = cv2.transform(np.ascontiguousarray(a, np.float32).reshape(n, 1, channels), matrix).reshape(
-        n, -1
-    )
-    return out
+    out: Any = cv2.transform(np.ascontiguousarray(a, np.float32).reshape(n, 1, channels), matrix)
+    return np.asarray(out).reshape(n, -1)
 
 
 def turned(a: F32, matrix: ArrayLike) -> F32:

@@ -52,7 +52,7 @@ setup(
         "tqdm",
     ],
     extras_require={
-        "reconstruction": ["open3d"],
+        "simulation": ["open3d"],
         "test": [
             "colcon-common-extensions",
             "hypothesis",

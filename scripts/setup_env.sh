@@ -92,7 +92,7 @@ fi
 
 case $level in
   runtime) extras= ;;
-  test) extras=reconstruction,test ;;
+  test) extras=simulation,test ;;
   *) die "unknown level $level (runtime or test)" ;;
 esac
 [ "$ros" != wheels ] || extras=${extras:+$extras,}ros-wheels

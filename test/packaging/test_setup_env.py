@@ -61,7 +61,7 @@ def test_it_is_done_once_until_requirements_change(checkout: Checkout) -> None:
     first = checkout.make("test", AMENT_PREFIX_PATH=str(checkout.folder / "install"))
     assert first.returncode == 0, first.stderr
     assert "torch==" in checkout.pip_calls[0]
-    assert checkout.pip_calls[0].endswith("-e .[reconstruction,test,ros-wheels]")
+    assert checkout.pip_calls[0].endswith("-e .[simulation,test,ros-wheels]")
     for level in ("test", "runtime"):  # what the tests need includes what the program needs
         again = checkout.make(level)
         assert (again.returncode, again.stderr) == (0, "")

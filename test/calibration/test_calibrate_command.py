@@ -25,9 +25,8 @@ def calibrate(visible, thermal, out, *more) -> int:
 @pytest.mark.slow
 def test_recorded_views_reach_the_accuracy_that_is_known_to_be_possible(shared_data, tmp_path, capsys):
     folder = shared_data / "calibration"
-    assert (
-        calibrate(folder / "rgb", folder / "thermal", tmp_path, "--corners", "9x6", "--square", "0.03") == 0
-    )
+    more = ("--corners", "9x6", "--square", "0.03", "--no-overlays")
+    assert calibrate(folder / "rgb", folder / "thermal", tmp_path, *more) == 0
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["rgb_rms_px"] <= 0.45
     assert result["thermal_rms_px"] <= 0.45
@@ -38,14 +37,13 @@ def test_recorded_views_reach_the_accuracy_that_is_known_to_be_possible(shared_d
         0.10, abs=0.02
     )  # of a 3 cm square
     assert CameraModel.from_yaml(tmp_path / "thermal.yaml").size == (640, 480)
-    assert len(list((tmp_path / "overlays").glob("*.png"))) == 8
     assert "advice" in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_rendered_views_give_the_extrinsics_within_a_tenth_of_a_degree_and_a_millimetre(tmp_path):
     truth, board = synthetic.example_rig(), Board("checkerboard", 9, 6, 0.04)
-    views = synthetic.render(truth, board, synthetic.poses(board, 14))
+    views = synthetic.render(truth, board, synthetic.poses(board, 11))
     for name in ("rgb", "thermal"):
         (tmp_path / name).mkdir()
     for i, (rgb, thermal) in enumerate(views):

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from thermal_fusion_ros.bags.pictures import read_visible
 from thermal_fusion_ros.calibration.board import Board
 from thermal_fusion_ros.calibration.coverage import advice
 from thermal_fusion_ros.calibration.detection import Detection
 from thermal_fusion_ros.calibration.extrinsics import calibrate_rig
 from thermal_fusion_ros.calibration.intrinsics import calibrate_camera
+from thermal_fusion_ros.calibration.report import Outcome, save_overlays
+from thermal_fusion_ros.calibration.views import BoardView
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.sensing.camera import CameraModel
 from thermal_fusion_ros.sensing.rig import Rig
@@ -126,3 +129,21 @@ def test_advice_names_what_the_views_leave_out():
     poor = calibrate_camera(BOARD, corner, name="rgb")
     assert len(advice(good, rgb)) < len(advice(poor, corner))
     assert any("no view reaches" in line and "lower right" in line for line in advice(poor, corner))
+
+
+def test_overlay_pictures_show_both_spectra_on_the_board(tmp_path):
+    truth = synthetic.example_rig()
+    rgb, thermal = detections(truth, count=8)
+    seen, felt = (calibrate_camera(BOARD, d, name=n) for n, d in (("rgb", rgb), ("thermal", thermal)))
+    stereo = calibrate_rig(BOARD, seen, felt, rgb, thermal)
+    outcome = Outcome(BOARD, list(rgb), {"rgb": rgb, "thermal": thermal}, seen, felt, stereo)
+    pose = synthetic.poses(BOARD, 8)[2]
+    pictures = next(synthetic.render(truth, BOARD, [pose]))
+    assert save_overlays(outcome, [BoardView("view2", *pictures)], tmp_path) == 1
+    picture = read_visible(tmp_path / "overlays" / "view2.png")
+    assert picture.shape[0] == 480
+    blend = picture[:, -640:].astype(int)
+    u, v = truth.rgb.project((pose @ [0.16, 0.1, 0, 1])[None, :3])[0].astype(int)
+    patch = blend[v - 40 : v + 40, u - 40 : u + 40]
+    # Heated paint is dark in RGB and bright in thermal: where they coincide, red and green are opposites.
+    assert np.corrcoef(patch[..., 0].ravel(), patch[..., 1].ravel())[0, 1] < -0.8

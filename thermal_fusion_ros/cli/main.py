@@ -27,7 +27,7 @@ class Command(Protocol):
 
 
 def discover() -> dict[str, Command]:
-    """Every sub-command by name; `some_name.py` is `some-name`, and a file without `HELP` is a helper, not a command."""
+    """Every sub-command by name; `some_name.py` is `some-name`. A file without `HELP` is a helper, not a command."""
     found: dict[str, Command] = {}
     for module_info in pkgutil.iter_modules(commands_package.__path__):
         if module_info.name == "main" or module_info.name.startswith("_"):

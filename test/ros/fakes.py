@@ -15,7 +15,7 @@ from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import FramePair, Perception
 
 H, W = 48, 64
-PATIENCE_S = 15.0  # no test waits this long unless something is broken
+PATIENCE_S = 60.0  # no test waits this long unless something is broken
 
 
 class FakePipeline:

@@ -15,6 +15,9 @@ from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
+from thermal_fusion_ros.errors import InputError  # noqa: E402
+from thermal_fusion_ros.ros import report  # noqa: E402
+
 from .bench import image  # noqa: E402
 from .fakes import H, W, rgb_picture, thermal_picture  # noqa: E402
 
@@ -161,8 +164,6 @@ def test_size_may_change_in_mid_stream(bench):
 
 
 def test_pairs_the_pipeline_refuses_are_reported_and_the_node_goes_on(bench):
-    from thermal_fusion_ros.errors import InputError
-
     bench.node()
     fused = bench.listen(Image, "/fused/image_raw")
     cameras = bench.cameras()
@@ -338,3 +339,41 @@ def test_a_looping_recording_with_simulated_time_gives_the_same_pairs_in_every_l
     assert int(bench.part("sync").values["clock_jumps"]) >= loops - 1
     assert bench.pipeline.resets >= loops  # at activation, and for each jump back
     bench.check_sums()
+
+
+def test_simulated_time_that_does_not_begin_is_pointed_out(bench):
+    bench.node(use_sim_time=True)
+    words = "nothing has come on /clock"
+    bench.until(lambda: any(words in line for line in bench.log), "a line in the log")
+    bench.until(lambda: words in bench.part("sync").message, "the diagnostics")
+
+
+def test_a_frame_that_wakes_the_node_and_finds_no_partner_is_counted(bench):
+    node = bench.node(sync__wait_s=0.05)
+    bench.until(node._expiring.is_canceled, "the node at rest")
+    cameras = bench.cameras()
+    cameras.send(cameras.rgb, image(rgb_picture(), "rgb8", cameras.stamp))
+    bench.until(lambda: bench.part("rgb").values.get("unused.expired") == "1", "the frame counted")
+    bench.check_sums()
+
+
+def test_shutter_and_a_slow_engine_are_reported(bench, monkeypatch):
+    monkeypatch.setattr(report, "STUCK_S", 0.0)
+    bench.node()
+    fused = bench.listen(Image, "/fused/image_raw")
+    cameras = bench.cameras()
+    bench.pipeline.gate.clear()
+    cameras.stream_until(
+        lambda: "building the engine for 64x48" in bench.part("engine").message, "the engine being built"
+    )
+    assert bench.part("engine").level == OK
+    bench.pipeline.frozen = True
+    bench.pipeline.gate.set()
+    cameras.stream_until(lambda: fused and bench.part("shutter").level == WARN, "a frozen camera")
+    assert bench.part("shutter").values["frozen"] == "true"
+    bench.pipeline.gate.clear()
+    cameras.stream_until(lambda: "stuck" in bench.part("engine").message, "the engine stuck")
+    assert bench.part("engine").level == ERROR
+    bench.pipeline.frozen = False
+    bench.pipeline.gate.set()
+    cameras.stream_until(lambda: bench.part("shutter").level == OK, "the shutter open")

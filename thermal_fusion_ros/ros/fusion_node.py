@@ -79,6 +79,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         self._outputs: FusedOutputs | None = None
         self._closers: list[Callable[[], object]] = []  # undo what activating has made
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._expiring: Any = None  # the timer that lets waiting frames go
         self._clock_jumps = 0
         self._told_silent: set[Stream] = set()
         self._core_log = PythonLogBridge(self.get_logger())
@@ -178,7 +179,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         self._subscribe(String, "~/prompt", self._on_prompt, NEWEST)
         self._diagnostics = create_publisher(self, DiagnosticArray, "/diagnostics", RELIABLE)
         self._closers.append(partial(self.destroy_publisher, self._diagnostics))
-        self._every(EXPIRE_PERIOD_S, self._expire)
+        self._expiring = self._every(EXPIRE_PERIOD_S, self._expire)
         self._every(min(config.input.watchdog_s / 2, 1.0), self._watch)
         self._every(config.node.diagnostics_period_s, self._publish_diagnostics)
         jump = self.get_clock().create_jump_callback(
@@ -203,10 +204,11 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         subscription = create_subscription(self, kind, topic, callback, qos)
         self._closers.append(partial(self.destroy_subscription, subscription))
 
-    def _every(self, period_s: float, callback: Callable[[], None]) -> None:
+    def _every(self, period_s: float, callback: Callable[[], None]) -> Any:
         # Real time: simulated time may stand still, and then the diagnostics must say so.
         timer = self.create_timer(period_s, callback, clock=self._steady)
         self._closers.append(partial(self.destroy_timer, timer))
+        return timer
 
     # Messages and time
 
@@ -217,11 +219,15 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         if stream in self._told_silent:
             self._told_silent.discard(stream)
             self.get_logger().info(f"{stream.value} images arrive")
+        if self._expiring.is_canceled():
+            self._expiring.reset()
         if self._pairer is not None and self._fuser is not None:
             for pair in self._pairer.add(stream, received.stamp_ns, received, self._now_ns()):
                 self._fuser.submit(pair)
 
     def _expire(self) -> None:
+        if all(camera.silent_s > self.config.sync.wait_s + 1.0 for camera in self._inputs.values()):
+            self._expiring.cancel()  # nothing waits any more: rest until an image comes
         if self._pairer is not None and self._fuser is not None:
             for pair in self._pairer.expire(self._now_ns()):
                 self._fuser.submit(pair)
@@ -288,24 +294,27 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
             if camera.silent_s > self.config.input.watchdog_s and stream not in self._told_silent:
                 self._told_silent.add(stream)
                 self.get_logger().warning(explain_silence(self, camera))
+        if self._now_ns() == 0:
+            self._log.warning("no clock", report.NO_CLOCK)
 
     def _publish_diagnostics(self) -> None:
         if self._fuser is None or self._pairer is None or self._pipeline is None or self._outputs is None:
             return
+        pairing = self._pairer.report()
         parts = [
             report.pairs(self._fuser),
             *(
                 report.camera(
                     camera,
-                    self._pairer.report(),
+                    pairing,
                     watchdog_s=self.config.input.watchdog_s,
                     explain=partial(explain_silence, self, camera),
                 )
                 for camera in self._inputs.values()
             ),
-            report.output(self._fuser, self._pairer.report(), self._outputs.subscribers),
+            report.output(self._fuser, pairing, self._outputs.subscribers),
             report.engine(self._fuser, self._pipeline),
-            report.sync(self._pairer.report(), self.config.sync, self._clock_jumps),
+            report.sync(pairing, self.config.sync, self._clock_jumps, clock_stands=self._now_ns() == 0),
             report.shutter(self._fuser, self._pipeline),
         ]
         self._diagnostics.publish(
@@ -316,17 +325,6 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
                 stamp=self.get_clock().now().to_msg(),
             )
         )
-
-
-def spin(node: FusionNode) -> None:
-    """Run `node` until the context is shut down."""
-    executor = SingleThreadedExecutor(context=node.context)
-    executor.add_node(node)
-    try:
-        while node.context.ok():
-            spin_safely(executor, node)
-    finally:
-        executor.shutdown()
 
 
 def spin_safely(executor: Any, node: FusionNode, timeout_s: float | None = None) -> None:
@@ -343,13 +341,17 @@ def spin_safely(executor: Any, node: FusionNode, timeout_s: float | None = None)
 def main(args: list[str] | None = None) -> int:
     """`ros2 run thermal_fusion_ros fusion_node`: 0 when asked to end, 2 for bad parameters."""
     code = 0
+    executor: Any = None
     node: FusionNode | None = None
     idle = True
     try:
         rclpy.init(args=args)
+        executor = SingleThreadedExecutor()
         node = FusionNode()
+        executor.add_node(node)
         if node.start():
-            spin(node)
+            while rclpy.ok():
+                spin_safely(executor, node)
         elif rclpy.ok():  # else it was asked to end while it started
             code = 2
     except InputError as error:
@@ -362,6 +364,8 @@ def main(args: list[str] | None = None) -> int:
             raise
     finally:
         with contextlib.suppress(KeyboardInterrupt):
+            if executor is not None:
+                executor.shutdown()
             if node is not None:
                 idle = node.close()
             rclpy.try_shutdown()

@@ -11,6 +11,7 @@ from thermal_fusion_ros.ros.inputs import CameraInput
 from thermal_fusion_ros.ros.pair_fuser import PairFuser, PipelineLike
 from thermal_fusion_ros.sensing.pairing import PairingReport
 
+NO_CLOCK = "use_sim_time is true, but nothing has come on /clock: play with --clock, or set it to false"
 STUCK_S = 5.0  # a pair should have been fused long before, if no engine is being built
 
 
@@ -100,9 +101,11 @@ def engine(fuser: PairFuser, pipeline: PipelineLike) -> Part:
     return part
 
 
-def sync(report: PairingReport, config: SyncConfig, clock_jumps: int) -> Part:
-    """Clocks and pairing."""
+def sync(report: PairingReport, config: SyncConfig, clock_jumps: int, *, clock_stands: bool) -> Part:
+    """Clocks and pairing. `clock_stands`: simulated time has not begun."""
     part = Part("sync")
+    if clock_stands:
+        part.note(NO_CLOCK, WARN)
 
     def ms(seconds: float | None) -> float | None:
         return None if seconds is None else seconds * 1e3

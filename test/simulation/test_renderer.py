@@ -34,7 +34,7 @@ def test_a_box_at_a_known_place_is_in_the_picture_where_it_belongs():
     camera = pinhole()
     view = _view(bare_world(objects=[BOX]), camera=camera)
     known = Renderer(bare_world(objects=[BOX]), DAY).world.labelled
-    (found,) = find_objects(view.geometry, camera, known, np.ones((72, 96), np.float32), None)
+    (found,) = find_objects(view, known, np.ones((72, 96), np.float32), None)
     corners = np.array([[-y, 1.5 - z, 5.0] for y in (-1.0, 0.5) for z in (0.0, 1.5)])
     uv = camera.project(corners)
     wanted = (*np.ceil(uv.min(0) - 1e-3), *(np.floor(uv.max(0) - 1e-3) + 1))
@@ -43,7 +43,22 @@ def test_a_box_at_a_known_place_is_in_the_picture_where_it_belongs():
     assert found.depth_m == pytest.approx(5.0, abs=1e-3)
     assert found.nearest_m == pytest.approx(5.0, abs=0.01)
     assert found.position_m[0] == pytest.approx(0.25, abs=0.05)
+    assert found.visible_share == pytest.approx(1.0, abs=0.08)
     assert found.bearing_deg == pytest.approx(np.degrees(np.arctan2(-0.25, 5.0)), abs=0.5)
+
+
+def test_a_hidden_object_still_has_its_full_box():
+    behind = ("car", (6.5, -1.0, 0.0), (7.0, 1.0, 1.5), "wall")
+    screen = ("bus", (4.0, -2.0, 0.0), (4.2, 0.0, 3.0), "wall")
+    world = bare_world(objects=[behind, screen])
+    view = _view(world)
+    near, far = find_objects(view, world.labelled, np.ones((72, 96), np.float32), None)
+    assert (near.label, far.label) == ("bus", "car")
+    corners = np.array([[-y, 1.5 - z, 6.5] for y in (-1.0, 1.0) for z in (0.0, 1.5)])
+    uv = pinhole().project(corners)
+    assert far.full_box[:2] == pytest.approx(uv.min(0), abs=1.0)
+    assert far.full_box[2:] == pytest.approx(uv.max(0) + 1, abs=1.0)
+    assert far.visible_share == pytest.approx(0.5, abs=0.1)
 
 
 def test_a_shadow_lies_where_the_sun_cannot_see():

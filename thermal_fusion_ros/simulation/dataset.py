@@ -31,7 +31,7 @@ from thermal_fusion_ros.simulation.rig import BODY_FROM_OPTICAL, Camera, Rig, ba
 from thermal_fusion_ros.simulation.tracing import Stage
 from thermal_fusion_ros.simulation.truth import ObjectTruth, find_objects, scene_facts
 
-VERSION = 1  # of what a sample looks like; part of the cache's name
+VERSION = 2  # of what a sample looks like; part of the cache's name
 _HELD_OUT = 1_000_000_000
 _NEAREST, _FARTHEST = 0.1, 2000.0
 
@@ -204,7 +204,7 @@ class SimulatedDataset(Sequence[Sample]):
         counts = sensor.read(thermal.signal, float(rng.uniform(0, 60)), rng)
         depth, instance = _rounded_depth(eye.geometry.depth), eye.geometry.instance.astype(np.uint16)
         temperature = _rounded_kelvin(thermal.temperature_k)
-        objects = find_objects(eye.geometry, rig.rgb, world.labelled, visible.transmission, None)
+        objects = find_objects(eye, world.labelled, visible.transmission, None)
         return Sample(
             index=index,
             rgb=rgb,
@@ -216,9 +216,7 @@ class SimulatedDataset(Sequence[Sample]):
             thermal_instance=instance if spec.registered else warm.geometry.instance.astype(np.uint16),
             transmission=np.rint(visible.transmission * 255).astype(np.uint8),
             objects=objects,
-            thermal_objects=find_objects(
-                warm.geometry, rig.thermal, world.labelled, thermal.transmission, thermal.temperature_k
-            ),
+            thermal_objects=find_objects(warm, world.labelled, thermal.transmission, thermal.temperature_k),
             k=rig.rgb.matrix,
             thermal_k=rig.thermal.matrix,
             distortion=rig.rgb.distortion,
@@ -442,6 +440,6 @@ def load(file: Path, index: int) -> Sample:
 
 def _objects(rows: list[dict[str, Any]]) -> tuple[ObjectTruth, ...]:
     return tuple(
-        ObjectTruth(**{**row, "box": tuple(row["box"]), "position_m": tuple(row["position_m"])})
+        ObjectTruth(**{**row, **{key: tuple(row[key]) for key in ("box", "full_box", "position_m")}})
         for row in rows
     )

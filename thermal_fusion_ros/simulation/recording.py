@@ -14,7 +14,7 @@ from thermal_fusion_ros.bags.source import Arrival, Recording
 from thermal_fusion_ros.config import SimulationConfig
 from thermal_fusion_ros.frames import RgbFrame
 from thermal_fusion_ros.simulation.rig import Camera, base_pose
-from thermal_fusion_ros.simulation.simulator import FIRST_STAMP_NS, Shot, Simulator
+from thermal_fusion_ros.simulation.simulator import FIRST_STAMP_NS, Shot, Simulator, rig_of
 from thermal_fusion_ros.simulation.truth import Truth
 
 if TYPE_CHECKING:
@@ -52,13 +52,22 @@ class SimulatedSource(Recording):
 
 
 def demo_source(
-    seconds: float = 6.0, seed: int = 0, keep_truth: bool = True, **settings: Any
+    seconds: float = 6.0,
+    seed: int = 0,
+    keep_truth: bool = True,
+    registered: bool = False,
+    **settings: Any,
 ) -> SimulatedSource:
-    """The demo's recording: a street at night in smoke, temperature-linear thermal, no shutter event."""
+    """The demo's recording: a street at night in smoke, temperature-linear thermal, no shutter event.
+
+    `registered`: both cameras at one place with one lens, as after registration; otherwise the raw rig.
+    """
     from dataclasses import replace
 
     base = SimulationConfig(seed=seed, thermal_output="tlinear", shutter_period_s=0.0)
-    return SimulatedSource(Simulator(replace(base, **settings)), seconds, keep_truth)
+    config = replace(base, **settings)
+    rig = rig_of(config).registered() if registered else None
+    return SimulatedSource(Simulator(config, rig), seconds, keep_truth)
 
 
 def camera_info(camera: Camera) -> Any:

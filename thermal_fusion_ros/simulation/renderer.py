@@ -162,6 +162,11 @@ class View:
         instance[s.index] = s.instance
         return Geometry(depth.reshape(shape), instance.reshape(shape), hits.distance.reshape(shape), None)
 
+    def extent(self, instance: int) -> F32:
+        """N×3 points of a labelled object in the optical frame, hidden ones too."""
+        inverse = np.linalg.inv(self.pose.astype(np.float64))
+        return self.moment.extent(instance) @ inverse[:3, :3].T + inverse[:3, 3]
+
     def motion(self, later: NDArray[np.floating], dt: float, step: int = 4) -> F32:
         """Flow in pixels per second on a grid of every `step`-th pixel; `later` is this camera's pose after `dt`."""
         c = self.camera

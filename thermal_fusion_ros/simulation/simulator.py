@@ -159,7 +159,7 @@ class Simulator:
             depth=geometry.depth,
             instance=geometry.instance,
             transmission=transmission,
-            objects=find_objects(geometry, view.camera, self.world.labelled, transmission, temperature),
+            objects=find_objects(view, self.world.labelled, transmission, temperature),
             facts=scene_facts(self.world, self.condition, transmission, geometry.depth),
             temperature_k=temperature,
         )

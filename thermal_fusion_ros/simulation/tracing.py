@@ -14,6 +14,7 @@ from thermal_fusion_ros.simulation.worlds import World
 
 I32 = NDArray[np.int32]
 MISS = np.int32(-1)
+_OUTLINE = 600  # vertices kept of an object to tell its extent
 _ACTOR_RANGE = 110.0  # metres from the camera beyond which actors are left out
 
 
@@ -77,6 +78,20 @@ class Stage:
         self.triangles = moving.triangles
         self.static_count = len(static.triangles)
         self.faces = self._tables(static, moving)
+        self.places = self._places(static)
+
+    def _places(self, static: Mesh) -> dict[int, tuple[F32, I32]]:
+        """For each instance some of its vertices (rest frame) and the bones that carry them."""
+        out = {}
+        for instance in np.unique(static.instance[static.instance > 0]):
+            some = np.unique(static.triangles[static.instance == instance])
+            some = some[:: max(len(some) // _OUTLINE, 1)]
+            out[int(instance)] = (static.vertices[some], np.zeros(len(some), np.int32))
+        for i, actor in enumerate(self.world.actors):
+            some = np.arange(self.first_vertex[i], self.first_vertex[i + 1])
+            some = some[:: max(len(some) // _OUTLINE, 1)]
+            out[int(actor.mesh.instance[0])] = (self.vertices[some], self.vertex_bone[some])
+        return out
 
     def _tables(self, static: Mesh, moving: Mesh) -> Faces:
         both = merge([static, moving])
@@ -136,6 +151,12 @@ class Moment:
             self.face_ids = np.concatenate(ids) + np.int32(stage.static_count)
             self.boxes = [(part.min(0), part.max(0)) for part in v]
             self.caster = _caster(np.concatenate(v), np.concatenate(f))
+
+    def extent(self, instance: int) -> F32:
+        """N×3 world points that span a labelled object, seen or not."""
+        vertices, bone = self.stage.places[instance]
+        turn = self.bones[bone]
+        return np.einsum("vij,vj->vi", turn[:, :3, :3], vertices) + turn[:, :3, 3]
 
     def cast(self, rays: F32, maybe: NDArray[np.intp] | None = None) -> Hits:
         """Nearest hit of N×6 rays (origin, unit direction); only the rays `maybe` can meet an actor (default all)."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from thermal_fusion_ros.simulation.actors import Labelled
 from thermal_fusion_ros.simulation.conditions import Condition
 from thermal_fusion_ros.simulation.mesh import F32
-from thermal_fusion_ros.simulation.renderer import Geometry
+from thermal_fusion_ros.simulation.renderer import View
 from thermal_fusion_ros.simulation.rig import Camera
 from thermal_fusion_ros.simulation.worlds import World
 
@@ -28,6 +28,8 @@ class ObjectTruth:
     `bearing_deg` of the box's middle, left positive (REP-103). `position_m` is their centroid in the optical frame.
     `transmission` (0..1) is how much of its light fog or smoke lets through in this camera's spectrum.
     `temperature_k` (median, true surface) is None in the RGB camera. `truncated`: the box touches the picture's edge.
+    `full_box` is that of the whole object, hidden parts and parts outside the picture included; `visible_share` (0..1)
+    is the area of `box` over that of `full_box`.
     """
 
     instance: int
@@ -41,6 +43,8 @@ class ObjectTruth:
     position_m: tuple[float, float, float]
     transmission: float
     truncated: bool
+    full_box: tuple[float, float, float, float]
+    visible_share: float
     moving: bool
     facts: dict[str, str]
     temperature_k: float | None = None
@@ -81,13 +85,10 @@ class Truth:
 
 
 def find_objects(
-    geometry: Geometry,
-    camera: Camera,
-    labelled: Sequence[Labelled],
-    transmission: F32,
-    temperature_k: F32 | None,
+    view: View, labelled: Sequence[Labelled], transmission: F32, temperature_k: F32 | None
 ) -> tuple[ObjectTruth, ...]:
     """Every labelled object in the picture, nearest first."""
+    geometry, camera = view.geometry, view.camera
     flat = geometry.instance.reshape(-1)
     seen = np.flatnonzero(flat)
     if not len(seen):
@@ -109,6 +110,7 @@ def find_objects(
         middle = rays[int((box[1] + box[3]) // 2) * camera.width + int((box[0] + box[2]) // 2)]
         where = (rays[pixels] * distance[pixels, None]).mean(0)
         known = labelled[int(number) - 1]
+        whole = _full_box(view.extent(int(number)), camera, box)
         found.append(
             ObjectTruth(
                 instance=int(number),
@@ -122,6 +124,8 @@ def find_objects(
                 position_m=tuple(round(float(v), 3) for v in where),  # type: ignore[arg-type]
                 transmission=round(float(np.median(through[pixels])), 4),
                 truncated=box[0] == 0 or box[1] == 0 or box[2] == camera.width or box[3] == camera.height,
+                full_box=whole,
+                visible_share=round(min(_area(box) / max(_area(whole), 1e-6), 1.0), 3),
                 moving=known.moving,
                 facts=known.facts,
                 temperature_k=None
@@ -130,6 +134,22 @@ def find_objects(
             )
         )
     return tuple(sorted(found, key=lambda o: o.distance_m))
+
+
+def _area(box: Sequence[float]) -> float:
+    return float((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def _full_box(points: F32, camera: Camera, seen: Sequence[int]) -> tuple[float, float, float, float]:
+    """Box of points in the optical frame, as far as the lens model reaches, and of what is seen."""
+    ahead = points[points[:, 2] > 0.15]
+    inside = ahead[(np.abs(ahead[:, :2]) < 1.3 * ahead[:, 2:]).all(1)]
+    low, high = np.array(seen[:2], np.float64), np.array(seen[2:], np.float64)
+    if len(inside):
+        uv = camera.project(inside)
+        low, high = np.minimum(low, uv.min(0)), np.maximum(high, uv.max(0) + 1)
+    x0, y0, x1, y1 = (round(float(v), 1) for v in (*low, *high))
+    return x0, y0, x1, y1
 
 
 def scene_facts(world: World, condition: Condition, transmission: F32, depth: F32) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from thermal_fusion_ros.simulation.rig import base_pose
 from thermal_fusion_ros.simulation.simulator import FIRST_STAMP_NS, Shot, Simulator
 
 try:
-    from tf2_msgs.msg import TFMessage
+    from tf2_msgs.msg import TFMessage  # type: ignore[import-not-found]
 except ImportError:  # the PyPI wheels of ROS have none
     TFMessage = None
 
@@ -86,8 +86,8 @@ class SimulatorNode(Node):  # type: ignore[misc] # rclpy has no types
     the node's own clock.
     """
 
-    def __init__(self) -> None:
-        super().__init__(NAME)
+    def __init__(self, **node_options: Any) -> None:
+        super().__init__(NAME, **node_options)
         config = self._declare()
         self._simulated_clock = bool(self.declare_parameter("clock", False).value)
         self.simulator = Simulator(config.simulation)
@@ -153,6 +153,8 @@ class SimulatorNode(Node):  # type: ignore[misc] # rclpy has no types
         try:
             self._play()
         except Exception:
+            if self._stop.is_set() or not rclpy.ok(context=self.context):
+                return  # the end of the process came in the middle of a publication
             # Without its pictures the node is of no use: end loudly instead of standing there silent.
             self.get_logger().fatal(traceback.format_exc().rstrip())
             self.failed = True
@@ -169,14 +171,16 @@ class SimulatorNode(Node):  # type: ignore[misc] # rclpy has no types
             while not self._stop.wait(self.schedule.wait_s(time.monotonic() - start)):
                 due = self.schedule.take(time.monotonic() - start)
                 shots = {name: pool.submit(self._render, name, t) for name, t in due.items()}
-                for name in shots:
+                for name, done in shots.items():
+                    shot = done.result()
                     if self._stop.is_set() or not rclpy.ok(context=self.context):
                         return
-                    self._publish(name, shots[name].result())
+                    self._publish(name, shot)
                 if time.monotonic() > report:
-                    rate = {n: c / (time.monotonic() - start) for n, c in self.published.items()}
+                    rgb, thermal = (self.published[name] / (time.monotonic() - start) for name in STREAMS)
+                    skipped = self.schedule.skipped
                     self.get_logger().info(
-                        f"RGB {rate['rgb']:.1f} Hz, thermal {rate['thermal']:.1f} Hz, {self.schedule.skipped} ticks skipped"
+                        f"RGB {rgb:.1f} Hz, thermal {thermal:.1f} Hz, {skipped} ticks skipped"
                     )
                     report = time.monotonic() + 30
 

@@ -1,0 +1,95 @@
+"""The live simulator: its schedule, and real pictures over DDS."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+pytest.importorskip("open3d", reason="the simulator needs open3d")
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import String
+
+from thermal_fusion_ros.ros.simulator_node import Schedule, SimulatorNode
+
+PATIENCE_S = 60.0
+SIZES = {"width": 64, "height": 48, "thermal_width": 64, "thermal_height": 48}
+SETTINGS = {**SIZES, "world": "corridor", "condition": "night", "rgb_rate_hz": 8.0, "thermal_rate_hz": 8.0}
+
+
+def test_cameras_of_one_rate_are_rendered_for_one_moment():
+    schedule = Schedule(10.0, 10.0, 0.02)
+    assert schedule.take(0.0) == {"rgb": 0.0, "thermal": pytest.approx(0.02)}
+    assert schedule.wait_s(0.03) == pytest.approx(0.07)
+    assert schedule.take(0.11) == {"rgb": pytest.approx(0.1), "thermal": pytest.approx(0.12)}
+    assert schedule.skipped == 0
+
+
+def test_a_late_machine_skips_ticks_and_counts_them():
+    schedule = Schedule(10.0, 10.0, 0.0)
+    schedule.take(0.0)
+    assert schedule.take(0.55) == {"rgb": pytest.approx(0.5), "thermal": pytest.approx(0.5)}
+    assert schedule.skipped == 4
+    assert schedule.take(0.56) == {}
+
+
+def test_the_slower_camera_joins_the_nearest_tick():
+    schedule = Schedule(20.0, 10.0, 0.0)
+    taken = [schedule.take(k / 20 + 1e-3) for k in range(6)]
+    assert ["thermal" in t for t in taken] == [True, True, False, True, False, True]
+    assert all("rgb" in t for t in taken)
+
+
+@pytest.fixture
+def context():
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    yield context
+    rclpy.try_shutdown(context=context)
+
+
+def test_it_publishes_pairs_their_calibration_and_truth(context):
+    overrides = [Parameter(f"simulation.{name}", value=value) for name, value in SETTINGS.items()]
+    node = SimulatorNode(context=context, parameter_overrides=overrides, namespace="/live")
+    listener = rclpy.create_node("listener", context=context, namespace="/live")
+    got: dict[str, list] = {}
+    for topic, kind in {
+        "rgb/image_raw": Image,
+        "thermal/image_raw": Image,
+        "rgb/camera_info": CameraInfo,
+        "ground_truth/rgb/objects": String,
+        "ground_truth/thermal/temperature": Image,
+    }.items():
+        listener.create_subscription(kind, topic, got.setdefault(topic, []).append, 10)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(listener)
+    node.start()
+    try:
+        deadline = node.get_clock().now().nanoseconds + PATIENCE_S * 1e9
+        while not all(len(messages) >= 2 for messages in got.values()):
+            assert node.get_clock().now().nanoseconds < deadline, {k: len(v) for k, v in got.items()}
+            executor.spin_once(timeout_sec=0.1)
+    finally:
+        node.close()
+        listener.destroy_node()
+    rgb, thermal = got["rgb/image_raw"][-1], got["thermal/image_raw"][-1]
+    assert (rgb.encoding, rgb.width, rgb.height) == ("rgb8", 64, 48)
+    assert (thermal.encoding, thermal.width, thermal.height) == ("mono16", 64, 48)
+    stamps = [m.header.stamp.sec + m.header.stamp.nanosec * 1e-9 for m in got["rgb/image_raw"]]
+    assert stamps == sorted(set(stamps))
+    assert got["rgb/camera_info"][0].k[0] > 0
+    assert "facts" in json.loads(got["ground_truth/rgb/objects"][0].data)
+    kelvin = np.frombuffer(got["ground_truth/thermal/temperature"][-1].data, np.float32)
+    assert 270 < np.nanmedian(kelvin) < 310
+
+
+def test_a_bad_condition_is_refused_by_name(context):
+    from thermal_fusion_ros.errors import InputError
+
+    overrides = [Parameter("simulation.condition", value="rain")]
+    with pytest.raises(InputError, match="rain"):
+        SimulatorNode(context=context, parameter_overrides=overrides)

@@ -108,6 +108,9 @@ def test_latencies_keep_the_recent_ones():
 
 
 class Lines(list):
+    def info(self, text):
+        self.append(("I", text))
+
     def warning(self, text):
         self.append(("W", text))
 
@@ -131,10 +134,13 @@ def test_a_problem_is_logged_at_once_then_seldom_with_its_count(monkeypatch):
 
 def test_logging_of_the_core_reaches_the_nodes_log():
     lines = Lines()
-    bridge = PythonLogBridge(lines)
-    logger = logging.getLogger("test_bridge")
-    logger.addHandler(bridge)
+    logger = logging.getLogger("test_bridge.part")
+    bridge = PythonLogBridge(lines, "test_bridge")
+    bridge.open()
+    logger.info("building")
     logger.warning("thermal is %dx%d", 3, 4)
     logger.error("no")
-    logger.removeHandler(bridge)
-    assert lines == [("W", "thermal is 3x4"), ("E", "no")]
+    bridge.close()
+    logger.error("not any more")
+    assert lines == [("I", "building"), ("W", "thermal is 3x4"), ("E", "no")]
+    assert not logger.isEnabledFor(logging.INFO)

@@ -8,7 +8,6 @@ README.md and `diagnostics`.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sys
 import time
@@ -82,8 +81,8 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         self._expiring: Any = None  # the timer that lets waiting frames go
         self._clock_jumps = 0
         self._told_silent: set[Stream] = set()
-        self._core_log = PythonLogBridge(self.get_logger())
-        logging.getLogger("thermal_fusion_ros").addHandler(self._core_log)
+        self._core_log = PythonLogBridge(self.get_logger(), "thermal_fusion_ros")
+        self._core_log.open()
 
     # Lifecycle
 
@@ -117,7 +116,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
 
     def close(self) -> bool:
         """End everything; False if the engine is still busy, in which case its thread goes on."""
-        logging.getLogger("thermal_fusion_ros").removeHandler(self._core_log)
+        self._core_log.close()
         idle = self._unconfigure()
         self.destroy_node()
         return idle

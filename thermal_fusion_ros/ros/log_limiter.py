@@ -42,11 +42,24 @@ class LogLimiter:
 
 
 class PythonLogBridge(logging.Handler):
-    """What the core of the package logs through Python's `logging`, in the node's own log."""
+    """What is logged below `source` through Python's `logging`, in the node's own log, from :meth:`open` to `close`."""
 
-    def __init__(self, logger: Any) -> None:
-        super().__init__()
+    def __init__(self, logger: Any, source: str) -> None:
+        super().__init__(logging.INFO)
         self._logger = logger
+        self._source = logging.getLogger(source)
+        self._level_before = self._source.level
+
+    def open(self) -> None:
+        """Begin; from now on `source` lets informations through, too: building an engine should not be silent."""
+        self._source.addHandler(self)
+        self._source.setLevel(logging.INFO)
+
+    def close(self) -> None:
+        """End."""
+        self._source.removeHandler(self)
+        self._source.setLevel(self._level_before)
+        super().close()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log `record`."""
@@ -56,7 +69,5 @@ class PythonLogBridge(logging.Handler):
             self._logger.error(text)
         elif record.levelno >= logging.WARNING:
             self._logger.warning(text)
-        elif record.levelno >= logging.INFO:
-            self._logger.info(text)
         else:
-            self._logger.debug(text)
+            self._logger.info(text)

@@ -201,9 +201,11 @@ class PairFuser:
     def _fuse(self, job: _Job) -> None:
         rgb: Received = job.pair.rgb
         thermal: Received = job.pair.thermal
-        outputs = self._outputs
-        if outputs is None or not outputs.subscribers:
-            raise _DroppedError("inactive" if outputs is None else "no_subscriber")
+        with self._publishing:
+            if self._outputs is None:
+                raise _DroppedError("inactive")
+            if not self._outputs.subscribers:
+                raise _DroppedError("no_subscriber")
         begun = time.monotonic()
         frames = FramePair(_rgb_frame(rgb), _thermal_frame(thermal))
         decoded = time.monotonic()

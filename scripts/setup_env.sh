@@ -62,10 +62,8 @@ system_packages() {
   local missing=()
   "$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=("python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv")
   has_library libGL.so.1 || missing+=(libgl1) # OpenCV and Open3D
-  if [ "$level" = test ]; then
-    has_library libgomp.so.1 || missing+=(libgomp1) # Open3D
-    has_library libusb-1.0.so.0 || missing+=(libusb-1.0-0)
-  fi
+  has_library libgomp.so.1 || missing+=(libgomp1) # Open3D
+  has_library libusb-1.0.so.0 || missing+=(libusb-1.0-0)
   if [ ${#missing[@]} -gt 0 ]; then
     install_debian "${missing[@]}" ||
       die "missing system packages that could not be installed; run: sudo apt-get install ${missing[*]}"
@@ -91,7 +89,7 @@ if [ -z "${TORCH:-}" ]; then
 fi
 
 case $level in
-  runtime) extras= ;;
+  runtime) extras=simulation ;; # the demo's cameras
   test) extras=simulation,test ;;
   *) die "unknown level $level (runtime or test)" ;;
 esac

@@ -56,7 +56,7 @@ def test_cut_file_is_refused(tmp_path: Path, suffix: str) -> None:
         read_visible(path)
 
 
-@pytest.mark.parametrize(("content", "why"), [(b"", "empty"), (b"not a picture", "not a readable picture")])
+@pytest.mark.parametrize(("content", "why"), [(b"", "empty"), (b"not a picture", "not a picture")])
 def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes, why: str) -> None:
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(InputError, match=why):

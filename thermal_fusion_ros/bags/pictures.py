@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND"
 
 
@@ -70,7 +70,7 @@ def match_pictures(visible: Path, thermal: Path) -> tuple[list[PicturePair], lis
 
 def read_visible(path: Path) -> NDArray[np.uint8]:
     """H×W×3 uint8 RGB. Grey pictures are repeated in three channels. Raises `InputError` when unreadable."""
-    return np.ascontiguousarray(_decode(path, cv2.IMREAD_COLOR)[..., ::-1])
+    return np.ascontiguousarray(decode(path, cv2.IMREAD_COLOR)[..., ::-1])
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -81,7 +81,7 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 def read_thermal(path: Path) -> NDArray[Any]:
     """H×W uint8, or uint16 where the file has 16 bits. Colour is reduced to grey. Raises `InputError`."""
-    image = _decode(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    image = decode(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     if image.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{path}: {image.dtype} pixels; store thermal pictures with 8 or 16 bits")
     return image
@@ -101,26 +101,28 @@ def write_picture(path: Path, image: NDArray[Any]) -> None:
         raise InputError(f"{path}: not written: {_reason(error)}") from error
 
 
-def _decode(path: Path, flags: int) -> NDArray[Any]:
+def decode(path: Path, flags: int) -> NDArray[Any]:
+    """Decode a picture file with OpenCV's `flags`; :class:`InputError` when it is unreadable or cut short.
+
+    Decoders fill what is missing with grey and say nothing: cut files are found by their missing end.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: not readable: {_reason(error)}") from error
     if not data:
         raise InputError(f"{path}: the file is empty")
-    # Decoders fill what is missing with grey and say nothing: cut files are found by their missing end.
-    if data.startswith(_PNG_START) and _PNG_END not in data[-64:]:
-        raise InputError(f"{path}: the PNG is cut short")
-    if (
-        data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < len(data) // 2
-    ):  # earlier ones end a thumbnail
-        raise InputError(f"{path}: the JPEG is cut short")
+    if data.startswith(_PNG_START) and _PNG_END not in data:
+        raise InputError(f"{path}: the PNG is cut short; copy or make it again")
+    # An end marker inside an embedded thumbnail lies before the last start of scan.
+    if data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
+        raise InputError(f"{path}: the JPEG is cut short; copy or make it again")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
-        raise InputError(f"{path}: not a readable picture: {_reason(error)}") from error
+        raise InputError(f"{path}: not a picture, or a damaged one: {_reason(error)}") from error
     if image is None or image.size == 0:
-        raise InputError(f"{path}: not a readable picture")
+        raise InputError(f"{path}: not a picture, or a damaged one")
     return image
 
 

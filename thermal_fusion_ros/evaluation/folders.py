@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from thermal_fusion_ros.bags.pictures import SUFFIXES
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.evaluation.pictures import SUFFIXES
 
 DEPTH_SUFFIX = "_depth"  # `fuse --depth` writes NAME_depth.png beside NAME.png
 

@@ -7,10 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from thermal_fusion_ros.bags.pictures import decode
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.evaluation.arrays import GreyImage, Picture8
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 
 
 def read_picture(path: Path) -> Picture8:
@@ -18,20 +17,7 @@ def read_picture(path: Path) -> Picture8:
 
     Raises :class:`InputError` when the file can't be read, is cut short, or is not 8-bit.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    if not data:
-        raise InputError(f"{path}: the file is empty")
-    if _is_cut_short(data):
-        raise InputError(f"{path}: the file is cut short; copy or make it again")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise InputError(f"{path}: not a picture, or a damaged one")
+    image = decode(path, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     if image.dtype != np.uint8:
         raise InputError(
             f"{path}: values are {image.dtype}; metrics need 8-bit pictures, so convert it first"
@@ -53,11 +39,3 @@ def grey_of(picture: Picture8) -> GreyImage:
 def read_grey(path: Path) -> GreyImage:
     """Grey values (H, W) of a picture file on the 0-255 scale."""
     return grey_of(read_picture(path))
-
-
-def _is_cut_short(data: bytes) -> bool:
-    # Decoders fill the missing part of a cut JPEG with grey, older ones that of a PNG with black, and go on.
-    if data.startswith(b"\xff\xd8"):
-        # An end marker inside an embedded thumbnail lies before the last start-of-scan.
-        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
-    return data.startswith(b"\x89PNG") and b"IEND" not in data

@@ -90,6 +90,14 @@ def test_a_recording_has_everything_a_robot_publishes_and_the_truth(tmp_path):
     assert len(by_topic["/ground_truth/thermal/temperature/compressed"]) == 2
 
 
+@pytest.mark.slow
+def test_processes_make_the_same_recording(tmp_path):
+    assert _simulate(tmp_path / "a.mcap", "--seed", "4", "--jobs", "1") == 0
+    assert _simulate(tmp_path / "b.mcap", "--seed", "4", "--jobs", "2") == 0
+    one, two = (_messages(tmp_path / f"{n}.mcap") for n in "ab")
+    assert [m[:3] for m in one] == [m[:3] for m in two]
+
+
 def test_raw_truth_is_float(tmp_path):
     simulator = Simulator(small())
     with BagWriter(tmp_path / "a.mcap") as writer:
@@ -117,6 +125,7 @@ def test_sixteen_bits_hold_what_fits_and_nothing_else():
     [
         (["--seconds", "0"], "--seconds 0"),
         (["--seconds", "nan"], "--seconds nan"),
+        (["--jobs", "-1"], "--jobs -1"),
         (["--world", "moon"], "moon"),
         (["--condition", "rain"], "rain"),
         (["--set", "simulation.width=1"], "simulation.width"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from pathlib import Path
 
 from thermal_fusion_ros.cli._options import add_config_options, progress, read_config
@@ -27,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="png",
         help="form of the ground-truth pictures: 16-bit PNG (default), 32-bit float, or no ground truth",
     )
+    parser.add_argument(
+        "--jobs", type=int, default=0, help="processes that render; 0: one per core, at most 4"
+    )
     add_config_options(parser)
 
 
@@ -34,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
     """Render and write."""
     if not (math.isfinite(args.seconds) and args.seconds > 0):
         raise InputError(f"--seconds {args.seconds:g}: must be above 0")
+    if args.jobs < 0:
+        raise InputError(f"--jobs {args.jobs}: must not be negative")
     named = {
         "simulation.seed": args.seed,
         "simulation.world": args.world,
@@ -46,10 +52,13 @@ def run(args: argparse.Namespace) -> int:
     from thermal_fusion_ros.simulation.simulator import Simulator
 
     simulator = Simulator(config.simulation)
+    cores = min(os.cpu_count() or 1, 4)
+    # A process costs a few seconds to start: short recordings are done sooner without.
+    jobs = args.jobs or (cores if simulator.frame_count(args.seconds) >= 40 else 1)
     with (
         BagWriter(args.out) as writer,
         progress(simulator.frame_count(args.seconds), "frame", "rendering") as bar,
     ):
-        count = write_bag(writer, simulator, args.seconds, args.truth, bar.update)
+        count = write_bag(writer, simulator, args.seconds, args.truth, bar.update, jobs)
     print(f"{count} frames written to {args.out}")
     return 0

@@ -186,9 +186,24 @@ def _corridor_side(
             parts += [m.span([x + k, -0.38, 0], [x + k + 0.05, -0.1, 0.43], leg) for k in (-0.6, 0.55)]
         else:
             body = p("enamel", color=srgb(str(rng.choice(["9a2420", "2b4a86"]))))
-            glow = p("panel_light", name="vending", emission=(0.55, 0.6, 0.65), switch="always", heat=3.0)
+            glow = p("panel_light", name="vending", emission=(0.30, 0.33, 0.36), switch="always", heat=3.0)
             parts.append(m.span([x - 0.45, -0.68, 0.03], [x + 0.45, -0.02, 1.85], body).heated(4.0))
             parts.append(m.span([x - 0.38, -0.70, 0.75], [x + 0.15, -0.66, 1.72], glow))
+            for row in range(5):
+                for column in range(6):
+                    u, v = x - 0.36 + 0.086 * column, 0.79 + 0.185 * row
+                    ware = p(
+                        "enamel",
+                        color=srgb(str(rng.choice(["b3261e", "1f6f3d", "d8a21c", "2757a8", "7a3f22"]))),
+                    )
+                    parts.append(
+                        m.cylinder([u + 0.04, -0.715, v], [u + 0.04, -0.715, v + 0.12], 0.03, ware, 8)
+                    )
+                parts.append(
+                    m.span(
+                        [x - 0.38, -0.73, 0.77 + 0.185 * row], [x + 0.15, -0.69, 0.785 + 0.185 * row], body
+                    )
+                )
             b.lamps.append(
                 Lamp((x, side * (half - 0.9), 1.3), (0.16, 0.17, 0.18), (0, -side, 0), -1.0, 5.0, "always")
             )

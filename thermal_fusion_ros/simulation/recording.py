@@ -27,10 +27,11 @@ CLOCK_HZ = 50
 class SimulatedSource(Recording):
     """Frames of a simulated rig; `truth[stamp_ns, "rgb" | "thermal"]` is filled as they are made."""
 
-    def __init__(self, simulator: Simulator, seconds: float, keep_truth: bool = True) -> None:
+    def __init__(self, simulator: Simulator, seconds: float, keep_truth: bool = True, jobs: int = 1) -> None:
         c = simulator.config
         super().__init__(f"simulated {c.world}, {c.condition}, seed {c.seed}")
         self.simulator, self.seconds, self.keep_truth = simulator, seconds, keep_truth
+        self.jobs = jobs  # processes that render
         self.truth: dict[tuple[int, str], Truth] = {}
         self.camera_info = {
             "rgb": camera_info(simulator.rig.rgb),
@@ -44,7 +45,7 @@ class SimulatedSource(Recording):
 
     def arrivals(self) -> Iterator[Arrival]:
         """Both streams in order of their stamps."""
-        for shot in self.simulator.shots(self.seconds, self.keep_truth):
+        for shot in self.simulator.shots(self.seconds, self.keep_truth, self.jobs):
             if shot.truth is not None:
                 stream = "rgb" if isinstance(shot.frame, RgbFrame) else "thermal"
                 self.truth[shot.frame.stamp_ns, stream] = shot.truth
@@ -56,18 +57,20 @@ def demo_source(
     seed: int = 0,
     keep_truth: bool = True,
     registered: bool = False,
+    jobs: int = 1,
     **settings: Any,
 ) -> SimulatedSource:
     """The demo's recording: a street at night in smoke, temperature-linear thermal, no shutter event.
 
-    `registered`: both cameras at one place with one lens, as after registration; otherwise the raw rig.
+    `registered`: both cameras at one place with one lens, as after registration; otherwise the raw rig. `jobs`
+    processes render it. `settings` are fields of `SimulationConfig`.
     """
     from dataclasses import replace
 
     base = SimulationConfig(seed=seed, thermal_output="tlinear", shutter_period_s=0.0)
     config = replace(base, **settings)
     rig = rig_of(config).registered() if registered else None
-    return SimulatedSource(Simulator(config, rig), seconds, keep_truth)
+    return SimulatedSource(Simulator(config, rig), seconds, keep_truth, jobs)
 
 
 def camera_info(camera: Camera) -> Any:
@@ -95,23 +98,26 @@ def camera_info(camera: Camera) -> Any:
 
 
 def write_bag(
-    writer: BagWriter, simulator: Simulator, seconds: float, truth: str = "png", on_frame: Any = lambda: None
+    writer: BagWriter,
+    simulator: Simulator,
+    seconds: float,
+    truth: str = "png",
+    on_frame: Any = lambda: None,
+    jobs: int = 1,
 ) -> int:
     """Write images, camera_info, TF, clock and ground truth; returns the number of frames.
 
     `truth`: "png" (lossless 16-bit PNG: depth in millimetres up to 65.5 m and 0 beyond, temperature in 0.01 K,
-    instances), "raw" (32FC1 metres and kelvin, mono16 instances) or "none".
+    instances), "raw" (32FC1 metres and kelvin, mono16 instances) or "none". `jobs` processes render.
     """
     put = _BagParts(writer)
     put.static_tf(simulator)
-    ticks = iter(range(10**9))
     next_tick = FIRST_STAMP_NS
     count = 0
-    for shot in simulator.shots(seconds, truth != "none"):
+    for shot in simulator.shots(seconds, truth != "none", jobs):
         stamp = shot.frame.stamp_ns
         while next_tick <= stamp:
             put.clock(next_tick)
-            next(ticks)
             next_tick += 1_000_000_000 // CLOCK_HZ
         stream = "rgb" if isinstance(shot.frame, RgbFrame) else "thermal"
         camera = simulator.rig.rgb if stream == "rgb" else simulator.rig.thermal

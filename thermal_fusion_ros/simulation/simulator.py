@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,6 +62,7 @@ class Simulator:
     ) -> None:
         self.config = config
         self.condition = conditions.parse(config.condition)
+        self._own_world = world is not None
         self.world = world or worlds.build(config.world, config.seed)
         self.rig = rig or rig_of(config)
         self.renderer = Renderer(self.world, self.condition, config.quality, self.rig.headlamp)
@@ -168,11 +173,41 @@ class Simulator:
         """How many shots :meth:`shots` gives."""
         return len(self.rig.rgb_timing.captures(seconds)) + len(self.rig.thermal_timing.captures(seconds))
 
-    def shots(self, seconds: float, truth: bool = True) -> Iterator[Shot]:
-        """All frames of both cameras taken before `seconds`, in order of their stamps."""
+    def shots(self, seconds: float, truth: bool = True, jobs: int = 1) -> Iterator[Shot]:
+        """All frames of both cameras taken before `seconds`, in order of their stamps.
+
+        `jobs` processes render ahead (1: this one alone); the frames are the same.
+        """
         rgb = ((t + self.rig.rgb_timing.latency_s, 0, t) for t in self.rig.rgb_timing.captures(seconds))
         thermal = (
             (t + self.rig.thermal_timing.latency_s, 1, t) for t in self.rig.thermal_timing.captures(seconds)
         )
-        for _, camera, t in heapq.merge(rgb, thermal):
-            yield self.thermal(t, truth) if camera else self.rgb(t, truth)
+        captures = [(camera, t) for _, camera, t in heapq.merge(rgb, thermal)]
+        if jobs <= 1 or self._own_world:
+            for camera, t in captures:
+                yield self.thermal(t, truth) if camera else self.rgb(t, truth)
+            return
+        # Spawned, not forked: open3d's thread pool does not survive a fork.
+        start = (self.config, self.rig)
+        with ProcessPoolExecutor(jobs, get_context("spawn"), _start_worker, start) as pool:
+            ahead: deque[Future[Shot]] = deque()
+            for camera, t in captures:
+                ahead.append(pool.submit(_work, camera, t, truth))
+                if len(ahead) > 3 * jobs:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+
+_worker: Simulator | None = None
+
+
+def _start_worker(config: SimulationConfig, rig: Rig) -> None:
+    global _worker  # noqa: PLW0603  # one world per process
+    cv2.setNumThreads(1)
+    _worker = Simulator(config, rig)
+
+
+def _work(camera: int, t: float, truth: bool) -> Shot:
+    assert _worker is not None
+    return _worker.thermal(t, truth) if camera else _worker.rgb(t, truth)

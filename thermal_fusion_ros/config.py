@@ -311,7 +311,9 @@ class SimulationConfig:
         "night+smoke",
         "Light and air: one of day, dusk, night; one of clear, fog, smoke; glare; joined with `+`.",
     )
-    seed: int = param(0, "Layout, actors and noise; the same seed gives the same bytes.", low=0, high=2**31 - 1)
+    seed: int = param(
+        0, "Layout, actors and noise; the same seed gives the same bytes.", low=0, high=2**31 - 1
+    )
     width: int = param(640, "RGB picture.", unit="px", low=16, high=4096)
     height: int = param(480, "RGB picture.", unit="px", low=16, high=4096)
     thermal_width: int = param(640, "Thermal picture.", unit="px", low=16, high=4096)
@@ -322,7 +324,11 @@ class SimulationConfig:
         0.008, "How much later than the RGB camera the thermal one starts.", unit="s", low=0.0, high=1.0
     )
     thermal_latency_s: float = param(
-        0.02, "How late thermal frames are stamped, as cameras without a trigger do.", unit="s", low=0.0, high=1.0
+        0.02,
+        "How late thermal frames are stamped, as cameras without a trigger do.",
+        unit="s",
+        low=0.0,
+        high=1.0,
     )
     baseline_m: float = param(0.1, "Thermal camera to the right of the RGB one.", unit="m", low=0.0, high=2.0)
     camera_height_m: float = param(1.35, "Cameras above the ground.", unit="m", low=0.2, high=5.0)
@@ -333,14 +339,24 @@ class SimulationConfig:
     )
     netd_k: float = param(0.05, "Noise of the thermal detector.", unit="K", low=0.0, high=2.0)
     shutter_period_s: float = param(
-        30.0, "Time between shutter events (FFC) of the thermal camera; 0 never.", unit="s", low=0.0, high=3600.0
+        30.0,
+        "Time between shutter events (FFC) of the thermal camera; 0 never.",
+        unit="s",
+        low=0.0,
+        high=3600.0,
     )
-    shutter_freeze_s: float = param(0.5, "How long each of them freezes the picture.", unit="s", low=0.0, high=5.0)
+    shutter_freeze_s: float = param(
+        0.5, "How long each of them freezes the picture.", unit="s", low=0.0, high=5.0
+    )
     headlamp: str = param(
-        "auto", "The robot's own lamp; `auto`: at night where no street lamps are.", choices=("auto", "on", "off")
+        "auto",
+        "The robot's own lamp; `auto`: at night where no street lamps are.",
+        choices=("auto", "on", "off"),
     )
     quality: str = param(
-        "fine", "`fine` smooths edges with more rays than `live`, which keeps up with real time.", choices=("fine", "live")
+        "fine",
+        "`fine` smooths edges with more rays than `live`, which keeps up with real time.",
+        choices=("fine", "live"),
     )
 
 

@@ -1,4 +1,4 @@
-"""`thermal-fusion demo`: a simulated night street in smoke, through the fusion node over DDS, into a report with pictures."""
+"""`thermal-fusion demo`: a simulated night street in smoke, through the fusion node, into a report with pictures."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def run(args: argparse.Namespace) -> int:
     if not args.offline:
         need_ros()
     config = read_config(args)
-    if config.thermal.kind == "auto":  # 16-bit pixels do not say that they are temperatures; the simulator knows
+    if (
+        config.thermal.kind == "auto"
+    ):  # 16-bit pixels do not say that they are temperatures; the simulator knows
         config = config.with_values({"thermal.kind": "tlinear"})
 
     from thermal_fusion_ros.bags.source import Loaded

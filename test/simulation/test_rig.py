@@ -23,6 +23,18 @@ def test_projection_is_opencvs():
     assert eye.project(points) == pytest.approx(wanted[:, 0], abs=1e-6)
 
 
+def test_its_calibration_is_the_one_the_rest_of_the_package_uses():
+    rig = r.default_rig(baseline_m=0.15)
+    known = rig.calibration()
+    assert known.baseline_m == pytest.approx(0.15, abs=0.001)
+    point = np.array([[0.4, -0.2, 6.0]])
+    moved = point @ known.rotation.T + known.translation
+    here = point @ rig.thermal_from_rgb[:3, :3].T + rig.thermal_from_rgb[:3, 3]
+    assert moved == pytest.approx(here)
+    assert known.thermal.k == pytest.approx(rig.thermal.matrix)
+    assert known.thermal.d == pytest.approx(rig.thermal.distortion)
+
+
 def test_resizing_keeps_what_the_corners_see():
     eye = r.default_rig().rgb
     small = eye.resized(320, 240)

@@ -22,7 +22,7 @@ from thermal_fusion_ros.simulation.lights import Light, gather
 from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.rig import Camera
 from thermal_fusion_ros.simulation.tracing import Hits, Moment, Stage, Surface, surface
-from thermal_fusion_ros.simulation.vectors import turned
+from thermal_fusion_ros.simulation.vectors import row_dot, turned
 from thermal_fusion_ros.simulation.worlds import World
 
 I32 = NDArray[np.int32]
@@ -220,7 +220,12 @@ class View:
 
     def _supersample(self, radiance: F32, open_map: F32) -> None:
         """Average more rays into pixels along edges: all of them for outlines, one among leaves."""
-        kind = self._edges.reshape(-1)
+        shape = (self.camera.height, self.camera.width)
+        # An edge between two things of one brightness needs no more rays.
+        shade = np.sqrt(radiance.mean(1)).reshape(shape)
+        around = np.ones((3, 3), np.uint8)
+        contrast = cv2.dilate(shade, around) - cv2.erode(shade, around)
+        kind = np.where(contrast > 0.04 * (shade + shade.mean()), self._edges, 0).reshape(-1)
         limit = self.renderer.radiance_limit
         leafy = np.flatnonzero(kind == 1)
         sharp = np.flatnonzero(kind == 2)
@@ -241,6 +246,10 @@ class View:
     def _openness(self) -> F32:
         """H·W ambient openness, computed on a quarter grid."""
         c = self.camera
+        if self.renderer.coarse_light and self.renderer.condition.time == "night" and self.lights:
+            return np.ones(
+                c.height * c.width, np.float32
+            )  # lamps cast shadows; what else there is hardly shows
         _, hits, _ = self.primary
         step = 4
         grid = np.arange(c.height * c.width).reshape(c.height, c.width)[step // 2 :: step, step // 2 :: step]
@@ -267,9 +276,9 @@ class View:
         missed = np.flatnonzero(hits.face < 0)
         if len(missed):
             out[missed] = sky.radiance(rays[missed, 3:], c, self.t) if not r.world.indoor else 0.002
+        coarse = r.coarse_light and s is self.primary[2]
         if len(s.index):
             share = open_map[pixel[s.index]]
-            coarse = self.renderer.coarse_light and s is self.primary[2]
             lit = (
                 self._coarsely(lambda some, at: self._light(some, share[at]))
                 if coarse
@@ -282,12 +291,32 @@ class View:
             )
         if self.medium is None:
             return out, np.ones(len(rays), np.float32)
-        v, u = np.divmod(pixel, self.camera.width)
-        depth, glow = self.medium.look_up(
-            (u + dx).astype(np.float32), (v + dy).astype(np.float32), hits.distance
-        )
+        if coarse:
+            depth, glow = self._air_coarsely(self.medium)
+        else:
+            v, u = np.divmod(pixel.astype(np.float32), np.float32(self.camera.width))
+            depth, glow = self.medium.look_up(u + np.float32(dx), v + np.float32(dy), hits.distance)
         through = np.exp(-depth)
-        return out * through[:, None] + glow, through
+        out *= through[:, None]
+        out += glow
+        return out, through
+
+    def _air_coarsely(self, medium: media.ViewMedium) -> tuple[F32, F32]:
+        """Optical depth N and scattered light N×3 of every pixel, from every second one but along outlines."""
+        c = self.camera
+        shape = (c.height, c.width)
+        distance = self.primary[1].distance
+        some = distance.reshape(shape)[::2, ::2]
+        v, u = np.divmod(np.arange(some.size, dtype=np.float32), np.float32(some.shape[1]))
+        depth, glow = medium.look_up(u * 2, v * 2, some.reshape(-1))
+        small = np.column_stack([depth, glow]).reshape(*some.shape, 4)
+        full: Any = cv2.resize(small, (c.width, c.height), interpolation=cv2.INTER_LINEAR)
+        air: F32 = full.reshape(-1, 4)
+        at = np.flatnonzero(self._edges.reshape(-1))
+        v, u = np.divmod(at.astype(np.float32), np.float32(c.width))
+        depth, glow = medium.look_up(u, v, distance[at])
+        air[at, 0], air[at, 1:] = depth, glow
+        return air[:, 0], air[:, 1:]
 
     def _light(self, s: Surface, share: F32) -> F32:
         """Illumination and sunlit share, N×4."""
@@ -314,14 +343,31 @@ class View:
         grid = place[::2, ::2]
         seen = grid >= 0
         chosen = grid[seen]
-        values = compute(s.take(chosen), chosen)
+        values = compute(s.lit_part(chosen), chosen)
         small = np.zeros((*grid.shape, values.shape[1]), np.float32)
         small[seen] = values
-        full = cv2.resize(small, (c.width, c.height), interpolation=cv2.INTER_LINEAR)
-        out: F32 = np.take(full.reshape(c.height * c.width, -1), s.index, axis=0)
-        exact = place[(self._edges == 2) & (place >= 0)]
+        full: Any = cv2.resize(small, (c.width, c.height), interpolation=cv2.INTER_LINEAR)
+        out: F32 = full.reshape(c.height * c.width, -1)
+        if len(s.index) < len(out):
+            out = np.take(out, s.index, axis=0)
+        outline = np.flatnonzero((self._edges == 2) & (place >= 0))
+        mine = flat[outline]
+        row, column = np.divmod(outline, c.width)
+        wanting = np.ones(len(outline), bool)
+        # Along an outline nothing is interpolated: the nearest neighbour on the same surface lends its light.
+        for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            y = np.minimum((row + down) // 2, grid.shape[0] - 1)
+            x = np.minimum((column + right) // 2, grid.shape[1] - 1)
+            other = grid[y, x]
+            fits = wanting & (other >= 0) & (s.material[other] == s.material[mine])
+            some = np.flatnonzero(fits)
+            alike = row_dot(s.normal[other[some]], s.normal[mine[some]]) > 0.93
+            some = some[alike & (s.instance[other[some]] == s.instance[mine[some]])]
+            out[mine[some]] = small[y[some], x[some]]
+            wanting[some] = False
+        exact = mine[wanting]
         if len(exact):
-            out[exact] = compute(s.take(exact), exact)
+            out[exact] = compute(s.lit_part(exact), exact)
         return out
 
     @cached_property
@@ -330,31 +376,25 @@ class View:
         c = self.camera
         _, hits, s = self.primary
         shape = (c.height, c.width)
-        key = np.full(shape[0] * shape[1], -1, np.float32)
+        count = shape[0] * shape[1]
+        cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+
+        def spread(picture: NDArray[Any]) -> NDArray[Any]:
+            return np.asarray(cv2.morphologyEx(picture, cv2.MORPH_GRADIENT, cross))
+
+        key = np.full(count, -1, np.float32)
         key[s.index] = s.material + 64.0 * s.instance
-        key = key.reshape(shape)
         inverse = (1 / np.maximum(hits.distance, 0.1)).reshape(shape)
-        flat = np.zeros((shape[0] * shape[1], 3), np.float32)
-        flat[s.index] = s.normal
-        normal = flat.reshape(*shape, 3)
-        edge = np.zeros(shape, np.uint8)
-        for axis in (0, 1):
-            a = (slice(1, None), slice(None)) if axis == 0 else (slice(None), slice(1, None))
-            b = (slice(None, -1), slice(None)) if axis == 0 else (slice(None), slice(None, -1))
-            differs = key[a] != key[b]
-            jump = np.abs(inverse[a] - inverse[b]) > 0.03 * np.maximum(inverse[a], inverse[b]) + 0.002
-            bend = np.einsum("...i,...i->...", normal[a], normal[b]) < 0.90
-            broken = (
-                differs
-                | (jump & bend)
-                | (jump & (np.abs(inverse[a] - inverse[b]) > 0.08 * np.maximum(inverse[a], inverse[b])))
-                | bend
-            )
-            edge[a] |= broken
-            edge[b] |= broken
-        thin = np.zeros(shape[0] * shape[1], np.float32)
-        thin[s.index] = self.moment.stage.materials.translucency[s.material]
-        crowd = cv2.erode((thin.reshape(shape) > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
+        normal = np.zeros((count, 3), np.float32)
+        normal[s.index] = s.normal
+        broken = spread(key.reshape(shape)) > 0
+        broken |= spread(inverse) > 0.08 * inverse + 0.002
+        turn = spread(normal.reshape(*shape, 3)) > 0.35
+        broken |= turn[..., 0] | turn[..., 1] | turn[..., 2]
+        edge = broken.astype(np.uint8)
+        thin = np.zeros(count, np.uint8)
+        thin[s.index] = np.take(self.moment.stage.materials.translucency > 0, s.material)
+        crowd = cv2.erode(thin.reshape(shape), np.ones((3, 3), np.uint8))
         return np.where(crowd > 0, edge, 2 * edge)
 
     def thermal(self) -> ThermalPicture:
@@ -391,9 +431,7 @@ class View:
         medium = self.medium if "medium" in self.__dict__ else self._medium(lit=False)
         passed = np.ones(count, np.float32)
         if medium is not None:
-            v, u = np.divmod(np.arange(count), camera.width)
-            depth, _ = medium.look_up(u.astype(np.float32), v.astype(np.float32), hits.distance)
-            passed = np.exp(-np.float32(c.infrared_share) * depth)
+            passed = np.exp(-np.float32(c.infrared_share) * self._optical_depth(medium))
             warm = air + (4.0 if c.medium == "smoke" else 0.0)
             signal = signal * passed + (1 - passed) * heat.signal(warm)
         shape = (camera.height, camera.width)
@@ -401,9 +439,23 @@ class View:
             signal.reshape(shape), temperature.reshape(shape), passed.reshape(shape), self.geometry
         )
 
+    def _optical_depth(self, medium: media.ViewMedium) -> F32:
+        """Of every pixel, N; in real time on every second row and column, as thermal hardly feels it."""
+        c = self.camera
+        step = 2 if self.renderer.coarse_light else 1
+        distance = self.primary[1].distance.reshape(c.height, c.width)[::step, ::step]
+        v, u = np.divmod(np.arange(distance.size, dtype=np.float32), np.float32(distance.shape[1]))
+        depth, _ = medium.look_up(u * step, v * step, distance.reshape(-1))
+        if step > 1:
+            full: Any = cv2.resize(depth.reshape(distance.shape), (c.width, c.height))
+            depth = full.reshape(-1)
+        return depth
+
     def _sun_memory(self, s: Surface) -> F32:
         """Share of sunlight over the last half hour: half of it is from where the sun stood a while ago."""
         c, table = self.renderer.condition, self.renderer.stage.materials
+        if self.renderer.coarse_light:
+            return shading.sunlight(self.moment, s, c, table, _turned(c.sun_direction, -0.06))
         past = _turned(c.sun_direction, -0.12)
         before = shading.sunlight(self.moment, s, c, table, past)
         return 0.55 * shading.sunlight(self.moment, s, c, table) + 0.45 * before
@@ -432,7 +484,7 @@ class Renderer:
         self.stage = stage or Stage(world)
         self.extra_rays = 3 if quality == "fine" else 0
         self.openness_rays = 6 if quality == "fine" else 3
-        self.most_lamps = 24 if quality == "fine" else 10
+        self.most_lamps = 24 if quality == "fine" else 8
         self.coarse_light = quality != "fine"
         dark = condition.time == "night" and (world.indoor or not world.lamps)
         self._headlamp = headlamp == "on" or (headlamp == "auto" and dark)

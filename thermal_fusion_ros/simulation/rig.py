@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.sensing.camera import CameraModel
+from thermal_fusion_ros.sensing.rig import Rig as CalibratedRig
 from thermal_fusion_ros.simulation import mesh as m
 from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.worlds import World
@@ -123,6 +125,22 @@ class Rig:
     def thermal_from_rgb(self) -> F64:
         """Extrinsics: a point of the RGB optical frame in the thermal optical frame."""
         return np.linalg.inv(self.base_from_thermal) @ self.base_from_rgb
+
+    def calibration(self) -> CalibratedRig:
+        """What a perfect calibration of this rig would find."""
+        models = [
+            CameraModel(
+                camera.width,
+                camera.height,
+                camera.matrix,
+                np.array(camera.distortion),
+                name=name,
+                frame_id=camera.frame_id,
+            )
+            for name, camera in (("rgb", self.rgb), ("thermal", self.thermal))
+        ]
+        turn = self.thermal_from_rgb
+        return CalibratedRig(models[0], models[1], turn[:3, :3], turn[:3, 3])
 
     def registered(self) -> Rig:
         """Both spectra through the undistorted RGB camera, at the same place and time: exact pairs for training."""

@@ -81,21 +81,47 @@ def develop(radiance: F32, c: Condition, rng: np.random.Generator) -> NDArray[np
     x = _bloom(x, c)
     x *= _vignette(height, width, 0.06)[..., None]
     read, shot = 0.0009 * gain**0.5, 0.00045 * gain
-    sigma = np.sqrt(shot * np.clip(x, 0, 1.5) + (read * gain**0.5) ** 2)
-    for channel, factor in enumerate((1.15, 0.85, 1.3)):
-        x[..., channel] += _noise(rng, height, width) * sigma[..., channel] * np.float32(factor)
+    sigma = np.minimum(x, 1.5)
+    sigma *= np.float32(shot)
+    sigma += np.float32((read * gain**0.5) ** 2)
+    np.maximum(sigma, 0, out=sigma)
+    np.sqrt(sigma, out=sigma)
+    sigma *= _color_noise(rng, height, width)
+    x += sigma
+    # The film curve is a table over the square root, which spends its entries where the eye looks.
     np.maximum(x, 0, out=x)
-    x *= 0.86
-    curve = (x * (2.51 * x + 0.03)) / (x * (2.43 * x + 0.59) + 0.14)  # Narkowicz's fit of the ACES film curve
-    np.clip(curve, 0, 1, out=curve)
-    return np.take(_gamma(), (curve * 4095).astype(np.int32))
+    np.sqrt(x, out=x)
+    x *= np.float32(_CURVE_SIZE / np.sqrt(_CURVE_END))
+    return np.take(_film(), np.minimum(x, _CURVE_SIZE - 1).astype(np.int32))
+
+
+_CURVE_SIZE, _CURVE_END = 4096, 12.0
 
 
 @cache
-def _gamma() -> NDArray[np.uint8]:
-    x = np.arange(4096) / 4095
-    y = np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055)
+def _film() -> NDArray[np.uint8]:
+    """Byte (sRGB) by square root of exposure: Narkowicz's fit of the ACES film curve, then gamma."""
+    x = 0.86 * ((np.arange(_CURVE_SIZE) + 0.5) / _CURVE_SIZE) ** 2 * _CURVE_END
+    y = np.clip((x * (2.51 * x + 0.03)) / (x * (2.43 * x + 0.59) + 0.14), 0, 1)
+    y = np.where(y <= 0.0031308, 12.92 * y, 1.055 * y ** (1 / 2.4) - 0.055)
     return (y * 255 + 0.5).astype(np.uint8)
+
+
+@cache
+def _color_bank() -> F32:
+    rng = np.random.default_rng(98)
+    bank = rng.standard_normal((640, 800, 3), dtype=np.float32)
+    return bank * np.array([1.15, 0.85, 1.3], np.float32)  # red and blue photosites are fewer
+
+
+def _color_noise(rng: np.random.Generator, height: int, width: int) -> F32:
+    bank = _color_bank()
+    if height > bank.shape[0] or width > bank.shape[1]:
+        channels = [_noise(rng, height, width) * np.float32(f) for f in (1.15, 0.85, 1.3)]
+        return np.stack(channels, -1)
+    y, x = rng.integers(0, bank.shape[0] - height + 1), rng.integers(0, bank.shape[1] - width + 1)
+    cut = bank[y : y + height, x : x + width]
+    return cut[:: int(rng.choice([-1, 1])), :: int(rng.choice([-1, 1]))]
 
 
 def _bloom(x: F32, c: Condition) -> F32:

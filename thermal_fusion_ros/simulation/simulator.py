@@ -74,7 +74,8 @@ class Simulator:
         return self.renderer.view(camera, base_pose(self.world, t) @ base_from_camera, t)
 
     def _flow(self, view: View, base_from_camera: NDArray[np.float64], t: float) -> NDArray[np.float32]:
-        return view.motion(base_pose(self.world, t + _FLOW_DT) @ base_from_camera, _FLOW_DT)
+        later = base_pose(self.world, t + _FLOW_DT) @ base_from_camera
+        return view.motion(later, _FLOW_DT, 4 if self.config.quality == "fine" else 8)
 
     def _rng(self, camera: int, t: float) -> np.random.Generator:
         return np.random.default_rng([self.config.seed, camera, round(t * 1e6)])
@@ -84,9 +85,9 @@ class Simulator:
         rig, c = self.rig, self.condition
         view = self._view(rig.rgb, rig.base_from_rgb, t)
         picture = view.visible()
-        linear = sensors.smear(
-            picture.radiance, self._flow(view, rig.base_from_rgb, t), sensors.EXPOSURE_S[c.time]
-        )
+        linear, exposure = picture.radiance, sensors.EXPOSURE_S[c.time]
+        if self.config.quality == "fine" or exposure > 0.01:
+            linear = sensors.smear(linear, self._flow(view, rig.base_from_rgb, t), exposure)
         stamp = FIRST_STAMP_NS + round((t + rig.rgb_timing.latency_s) * 1e9)
         frame = RgbFrame(stamp, sensors.develop(linear, c, self._rng(0, t)), rig.rgb.frame_id)
         return Shot(
@@ -117,9 +118,10 @@ class Simulator:
             return self._restamped(self._frozen[1], stamp)
         view = self._view(rig.thermal, rig.base_from_thermal, taken)
         picture = view.thermal()
-        signal = sensors.smear(
-            picture.signal, self._flow(view, rig.base_from_thermal, taken), sensors.TIME_CONSTANT_S
-        )
+        signal = picture.signal
+        if config.quality == "fine":
+            flow = self._flow(view, rig.base_from_thermal, taken)
+            signal = sensors.smear(signal, flow, sensors.TIME_CONSTANT_S)
         period = config.shutter_period_s
         since = taken if period <= 0 or taken < period / 2 else (taken - period / 2) % period
         counts = self.sensor.read(signal, since, self._rng(1, taken))

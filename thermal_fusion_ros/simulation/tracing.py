@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -211,9 +211,21 @@ class Surface:
     instance: I32
     heat: F32
 
-    def take(self, chosen: NDArray[np.intp]) -> Surface:
-        """Some of them, by their place in these arrays."""
-        return Surface(*(np.take(getattr(self, f.name), chosen, axis=0) for f in fields(self)))
+    def lit_part(self, chosen: NDArray[np.intp]) -> Surface:
+        """Some of them, by their place in these arrays; only what light needs to know, the rest is left empty."""
+        empty = np.zeros(0, np.float32)
+        return Surface(
+            index=np.take(self.index, chosen),
+            position=np.take(self.position, chosen, axis=0),
+            distance=np.take(self.distance, chosen),
+            direction=empty,
+            normal=np.take(self.normal, chosen, axis=0),
+            true_normal=np.take(self.true_normal, chosen, axis=0),
+            local=empty,
+            material=np.take(self.material, chosen),
+            instance=empty.astype(np.int32),
+            heat=empty,
+        )
 
 
 def surface(moment: Moment, rays: F32, hits: Hits) -> Surface:

@@ -44,7 +44,7 @@ def surface_temperature(s: Surface, table: MaterialTable, c: Condition, sunlit: 
     """
     # All that depends on the material alone is worked out per material, not per pixel.
     air = c.interior_k if indoor else c.air_k
-    on = np.where(table.emission.max(1) > 0, switch_table(c)[table.switch], 1.0)
+    on = np.where(table.emission.max(1) > 0, np.minimum(switch_table(c)[table.switch], 1.0), 1.0)
     base = air + table.heat * on + table.body * (CORE_K - air)
     if indoor:
         base -= np.where(table.interior > 0, 0.6, 0.0)

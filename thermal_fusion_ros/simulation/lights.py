@@ -20,7 +20,8 @@ def switched(c: Condition) -> dict[str, float]:
     """How bright each kind of lamp is: street lamps from dusk, indoor light in working hours."""
     indoor = {"day": 1.0, "dusk": 0.55, "night": 0.0}[c.time]
     daylight = {"day": 1.0, "dusk": 0.22, "night": 0.003}[c.time]
-    return {"street": c.lamps, "indoor": indoor, "daylight": daylight, "always": 1.0}
+    beam = c.lamps * (10.0 if c.glare else 1.0)  # full beam straight into the camera
+    return {"street": c.lamps, "headlamp": beam, "indoor": indoor, "daylight": daylight, "always": 1.0}
 
 
 def switch_table(c: Condition) -> F32:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Color = tuple[float, float, float]
 
-SWITCHES = ("street", "indoor", "daylight", "always")
+SWITCHES = ("street", "headlamp", "indoor", "daylight", "always")
 PATTERNS = tuple("plain brick blocks planks tiles roof corrugated bark window carpet panel cardboard".split())
 
 
@@ -125,7 +125,8 @@ BASE: dict[str, Material] = {
                  inertia=0.2),
         Material("headlamp", gray(0.7), grain=(0, 0, 0), gloss=0.15, emissivity=0.88, inertia=0.2),
         Material("headlamp_on", gray(0.8), grain=(0, 0, 0), emission=(9.0, 8.4, 7.2), emissivity=0.88,
-                 inertia=0.2, heat=12),
+                 inertia=0.2, heat=12,
+                 switch="headlamp"),
         Material("taillamp", srgb("7a0c0c"), grain=(0, 0, 0), gloss=0.08, emissivity=0.9, inertia=0.2),
         Material("taillamp_on", srgb("a01010"), grain=(0, 0, 0), emission=(1.6, 0.06, 0.04), emissivity=0.9,
                  inertia=0.2,

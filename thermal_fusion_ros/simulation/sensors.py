@@ -77,7 +77,7 @@ def develop(radiance: F32, c: Condition, rng: np.random.Generator) -> NDArray[np
     height, width = radiance.shape[:2]
     gain = expose(radiance, c)
     x = radiance * np.float32(gain)
-    np.minimum(x, 60.0, out=x)
+    np.minimum(x, 500.0 if c.glare else 60.0, out=x)
     x = _bloom(x, c)
     x *= _vignette(height, width, 0.06)[..., None]
     read, shot = 0.0009 * gain**0.5, 0.00045 * gain
@@ -128,7 +128,9 @@ def _bloom(x: F32, c: Condition) -> F32:
     """Light scattered in lens and air round bright things."""
     height, width = x.shape[:2]
     quarter = (max(width // 4, 1), max(height // 4, 1))
-    bright = np.minimum(np.maximum(cv2.resize(x, quarter, interpolation=cv2.INTER_AREA) - 0.9, 0), 12.0)
+    bright = np.minimum(
+        np.maximum(cv2.resize(x, quarter, interpolation=cv2.INTER_AREA) - 0.9, 0), 250.0 if c.glare else 12.0
+    )
     if float(bright.max()) < 0.05:
         return x
     thick = {"clear": 1.0, "smoke": 1.3, "fog": 1.6}[c.medium] * (2.2 if c.glare else 1.0)

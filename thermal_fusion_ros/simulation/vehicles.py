@@ -353,7 +353,9 @@ def headlights(shape: Shape, lit: bool, dazzling: bool = False) -> tuple[Lamp, .
     power = 150.0 if dazzling else 70.0
     color = (power, 0.93 * power, 0.80 * power)
     down = -0.02 if dazzling else -0.10
-    return tuple(Lamp((half + 0.1, s * y, 0.68), color, (1.0, 0.0, down), 0.90, 30.0) for s in (-1, 1))
+    return tuple(
+        Lamp((half + 0.1, s * y, 0.68), color, (1.0, 0.0, down), 0.90, 30.0, "headlamp") for s in (-1, 1)
+    )
 
 
 def rolling(
@@ -451,7 +453,10 @@ def truck(palette: Palette, rng: np.random.Generator, where: Track | tuple[float
         pose = rolling(CAB, axles, lambda t: fixed, lambda t: 0.0)
     facts = {"color": color, "does": "driving" if driving else "parked"}
     lamps = (
-        tuple(Lamp((front + 1.25, s * 0.8, 0.8), (70, 65, 56), (1, 0, -0.08), 0.9, 28.0) for s in (-1, 1))
+        tuple(
+            Lamp((front + 1.25, s * 0.8, 0.8), (70, 65, 56), (1, 0, -0.08), 0.9, 28.0, "headlamp")
+            for s in (-1, 1)
+        )
         if driving
         else ()
     )

@@ -71,7 +71,7 @@ def test_it_is_done_once_until_requirements_change(checkout: Checkout) -> None:
     (checkout.folder / "setup.py").write_text("# two")
     assert checkout.make(TORCH="/wheels/torch-jetson.whl").returncode == 0
     assert " /wheels/torch-jetson.whl " in checkout.pip_calls[1]
-    assert checkout.pip_calls[1].endswith("-e .[ros-wheels]")
+    assert checkout.pip_calls[1].endswith("-e .[simulation,ros-wheels]")
     assert (checkout.venv / "kept").exists()
 
 
@@ -90,12 +90,12 @@ def test_sourced_ros_is_used_and_left(checkout: Checkout) -> None:
     (checkout.modules / "rclpy.py").touch()
     (checkout.modules / "numpy.py").write_text("__version__ = '1.26.4'")
     assert checkout.make(AMENT_PREFIX_PATH="/opt/ros/jazzy").returncode == 0
-    assert checkout.pip_calls[0].endswith("-e .")
+    assert checkout.pip_calls[0].endswith("-e .[simulation]")
     assert "include-system-site-packages = true" in (checkout.venv / "pyvenv.cfg").read_text()
     assert (checkout.venv / ".constraints").read_text() == "numpy<2\n"
     # Gone again: the environment is made anew, with wheels.
     assert checkout.make().returncode == 0
-    assert checkout.pip_calls[1].endswith("-e .[ros-wheels]")
+    assert checkout.pip_calls[1].endswith("-e .[simulation,ros-wheels]")
     assert "include-system-site-packages = false" in (checkout.venv / "pyvenv.cfg").read_text()
 
 

@@ -12,7 +12,7 @@ from thermal_fusion_ros.errors import InputError
 if TYPE_CHECKING:
     from thermal_fusion_ros.calibration.views import BoardView
 
-HELP = "Calibrate both cameras and the transform between them from synchronised views of a board."
+HELP = "calibrate both cameras and the transform between them from synchronised views of a board"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from thermal_fusion_ros.evaluation.ranking import PerImage
     from thermal_fusion_ros.evaluation.scoring import Scores
 
-HELP = "Score fused pictures against their visible and thermal sources."
+HELP = "score fused pictures against their visible and thermal sources"
 EXIT_SOME_SKIPPED = 2
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from thermal_fusion_ros.cli import _scoring
 from thermal_fusion_ros.errors import InputError
 
-HELP = "Make one self-contained HTML page that compares fused pictures, by numbers and by eye."
+HELP = "one self-contained HTML page that compares fused pictures, by numbers and by eye"
 EXIT_SOME_SKIPPED = 2
 
 

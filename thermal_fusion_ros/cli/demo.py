@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from thermal_fusion_ros.simulation import demo_source
 
     # One viewpoint for both cameras, as after registration.
-    clip = demo_source(args.seconds, args.seed, keep_truth=False, registered=True)
+    clip = demo_source(args.seconds, args.seed, keep_truth=False, registered=True, quality="live")
     with progress(clip.frame_count, "frame", "rendering") as bar:
         source = Loaded(clip, on_frame=bar.update)
     stamps = sorted({frame.stamp_ns for frame in source})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from thermal_fusion_ros.replay_report import ReplayReport
+from thermal_fusion_ros.replay_report import ReplayReport, engine_notes
 
 
 def test_gap_is_named() -> None:
@@ -39,3 +39,10 @@ def test_nothing_published() -> None:
 def test_table_shows_sent_and_received() -> None:
     report = ReplayReport("clip", "dds", sent={"rgb": 5, "thermal": 4}, received={"rgb": 5, "thermal": 3})
     assert "4 sent, 3 received" in report.table()
+
+
+def test_a_backend_that_did_not_work_is_named() -> None:
+    assert engine_notes(["openvino: no such instruction"]) == [
+        "engine openvino: no such instruction: the next one ran"
+    ]
+    assert engine_notes([]) == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import FramePair, Perception, RgbFrame
-from thermal_fusion_ros.replay_report import ReplayReport
+from thermal_fusion_ros.replay_report import ReplayReport, engine_notes
 from thermal_fusion_ros.sensing.pairing import Pair, PairerLike, Stream, make_pairer
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def run_offline(
         report.interrupted = True
     report.unused.update(pairer.counters)
     report.engine = pipeline.engine_name
+    report.notes += engine_notes(pipeline.engine_refused)
     report.notes += source.problems
     report.balance()
     return report

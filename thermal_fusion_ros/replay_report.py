@@ -97,3 +97,8 @@ def _percentile(values: list[float], share: float) -> float | None:
     import numpy as np
 
     return round(float(np.percentile(values, share)), 3)
+
+
+def engine_notes(refused: list[str]) -> list[str]:
+    """A line for each backend that was tried before the one that ran."""
+    return [f"engine {reason}: the next one ran" for reason in refused]

@@ -25,6 +25,7 @@ class AddingPipeline:
         self.sizes: list[tuple[int, ...]] = []
         self.resets = 0
         self.engine_name = "adding"
+        self.engine_refused: list[str] = []
         self.counters: Counter[str] = Counter()
         type(self).made.append(self)
 

@@ -48,6 +48,7 @@ def save_fusion(
     metadata = {"architecture": "cross_attention", "nouns": json.dumps(nouns), "about": json.dumps(about)}
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, metadata)
+    partial.chmod(0o644)  # safetensors writes files that only their owner may read
     partial.replace(path)
 
 

@@ -88,6 +88,11 @@ class NodeWatch:
         return self._parts.get("engine", {}).get("name", "")
 
     @property
+    def engine_refused(self) -> list[str]:
+        """Why each backend tried before the engine does not work here."""
+        return [why for key, why in self._parts.get("engine", {}).items() if key.startswith("refused.")]
+
+    @property
     def engine_state(self) -> str:
         """`ready`, or what it waits for."""
         return self._parts.get("engine", {}).get("state", "")

@@ -23,7 +23,7 @@ from thermal_fusion_ros import dds
 from thermal_fusion_ros.bags.source import Arrival, Source
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import RgbFrame, ThermalFrame
-from thermal_fusion_ros.replay_report import ReplayReport
+from thermal_fusion_ros.replay_report import ReplayReport, engine_notes
 from thermal_fusion_ros.ros.node_counts import NodeCounts, NodeWatch
 from thermal_fusion_ros.ros.node_process import NodeDiedError, NodeProcess
 from thermal_fusion_ros.ros.player import Player, prefetch
@@ -286,6 +286,7 @@ class Session:
         report.unused.update(counts.unused)
         report.sent, report.received = dict(self._player.sent), dict(counts.received)
         report.engine = self._watch.engine
+        report.notes += engine_notes(self._watch.engine_refused)
         report.latencies_ms = self._recorder.latencies_ms
         report.seconds = arrivals[-1] - arrivals[0] if arrivals else 0.0
         report.notes += self._source.problems

@@ -255,6 +255,50 @@ class ThermalConfig:
 
 
 @dataclass(frozen=True)
+class RegistrationConfig:
+    """How thermal pixels are brought into the RGB frame."""
+
+    level: str = param(
+        "auto",
+        "`depth`: rig and depth; `plane`: rig and a plane; `homography`: `matrix`; `online`: estimated from structure "
+        "that both spectra share; `none`: registered already. `auto`: the first of depth, plane, homography, none "
+        "that is known enough for.",
+        choices=("auto", "none", "homography", "online", "plane", "depth"),
+    )
+    rig: str = param(
+        "", "Rig YAML of `thermal-fusion calibrate`; empty takes camera_info and TF where they come."
+    )
+    matrix: str = param(
+        "",
+        "9 numbers row by row (or 6 of an affine map) from thermal to RGB pixels; `online` starts from it.",
+    )
+    plane_distance_m: float = param(
+        10.0, "Distance at which `plane` is exact; 0 is infinitely far.", unit="m", low=0.0, high=1e4
+    )
+    online_model: str = param(
+        "similarity", "What `online` estimates.", choices=("similarity", "affine", "homography")
+    )
+    online_every: int = param(10, "Pairs between two online estimates.", low=1, high=1000)
+    online_confidence: float = param(
+        0.5, "Estimates less sure than this are refused and reported.", low=0.0, high=1.0
+    )
+    online_drift_px: float = param(
+        10.0,
+        "Farthest that the online estimate may wander from where it was found.",
+        unit="px",
+        low=0.0,
+        high=1e3,
+    )
+    search_shift: float = param(
+        0.08, "First online search: largest shift, share of the width.", low=0.0, high=0.3
+    )
+    search_rotation_deg: float = param(
+        4.0, "First online search: largest rotation.", unit="deg", low=0.0, high=20.0
+    )
+    search_scale: float = param(0.06, "First online search: largest difference of scale.", low=0.0, high=0.3)
+
+
+@dataclass(frozen=True)
 class FusionConfig:
     """The fusion network."""
 
@@ -367,6 +411,7 @@ class Config:
     input: InputConfig = InputConfig()
     sync: SyncConfig = SyncConfig()
     thermal: ThermalConfig = ThermalConfig()
+    registration: RegistrationConfig = RegistrationConfig()
     fusion: FusionConfig = FusionConfig()
     engine: EngineConfig = EngineConfig()
     output: OutputConfig = OutputConfig()

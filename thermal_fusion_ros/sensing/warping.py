@@ -1,0 +1,217 @@
+"""Thermal pictures seen from the RGB camera: through a 3×3 matrix, a plane, or the depth of every pixel.
+
+A warp has two jobs: `apply` resamples a picture (any number of them: the display image, the temperature map), and
+`valid` says how far each pixel may be believed: 255 where thermal was seen, falling softly to 0 where it was not.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.sensing.camera import CameraModel, Floats
+from thermal_fusion_ros.sensing.rig import Rig
+
+Mask = NDArray[np.uint8]
+
+FEATHER_PX = 9  # over which thermal fades in beside pixels that have none
+OUTSIDE = -1e4  # a map entry that is outside every picture
+FRAME_STEP_PX = 4  # between the border pixels that tell how large the undistorted picture is
+CELL_PX = 2  # side of a z-buffer cell in the thermal picture
+OCCLUSION_PX = 1.5  # two surfaces are told apart when parallax separates them by more
+
+
+class Warp(Protocol):
+    """Resamples pictures of the thermal camera into the RGB frame. Arrays belong to it: copy what must last."""
+
+    valid: Mask
+
+    def apply(
+        self, image: NDArray[Any], out: NDArray[Any] | None = None, *, nearest: bool = False
+    ) -> NDArray[Any]:
+        """`image` (thermal size, uint8/uint16/float32) as the RGB camera would have seen it (RGB size)."""
+
+
+def softened(seen: Mask) -> Mask:
+    """0 where `seen` (0/255) is 0, rising to 255 within :data:`FEATHER_PX` inside; the picture's rim stays 255."""
+    if seen.all():
+        return seen
+    side = FEATHER_PX // 2 * 2 + 1
+    core = cv2.erode(seen, np.ones((side, side), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    return cv2.blur(core, (side, side), borderType=cv2.BORDER_REPLICATE).astype(np.uint8, copy=False)
+
+
+def without_seam(thermal: Mask, luma: Mask, valid: Mask, out: Mask | None = None) -> Mask:
+    """`thermal` where it is valid, `luma` (the visible brightness) where not, mixed in between; all H×W uint8."""
+    if valid.all() and valid.min() == 255:
+        return thermal
+    weight = valid.astype(np.float32) * np.float32(1 / 255)
+    return cv2.blendLinear(thermal, luma, weight, 1 - weight, out).astype(np.uint8, copy=False)
+
+
+class MatrixWarp:
+    """Through a 3×3 matrix from RGB pixels to thermal pixels."""
+
+    def __init__(self, matrix: Floats, rgb_size: tuple[int, int], thermal_size: tuple[int, int]):
+        """Sizes are (width, height). Raises :class:`InputError` for a matrix that is none."""
+        matrix = np.asarray(matrix, dtype=np.float64)
+        if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
+            raise InputError(f"registration matrix {matrix.tolist()} is not an invertible 3×3 matrix")
+        self.matrix, self.rgb_size, self.thermal_size = matrix, rgb_size, thermal_size
+        everywhere = np.full(thermal_size[::-1], 255, np.uint8)
+        seen = cv2.warpPerspective(
+            everywhere, matrix, rgb_size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderValue=0
+        )
+        self.valid: Mask = softened(np.where(seen > 127, 255, 0).astype(np.uint8))
+
+    def apply(
+        self, image: NDArray[Any], out: NDArray[Any] | None = None, *, nearest: bool = False
+    ) -> NDArray[Any]:
+        """See :class:`Warp`; what was not seen repeats the rim."""
+        how = (cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
+        return cv2.warpPerspective(
+            image, self.matrix, self.rgb_size, dst=out, flags=how, borderMode=cv2.BORDER_REPLICATE
+        )
+
+
+class RigGeometry:
+    """What every warp through a rig needs: the ray of each RGB pixel in the thermal frame, and the thermal lens.
+
+    A point at depth d on the ray of RGB pixel p lies at ``d · rays[p] + translation`` in the thermal frame.
+    """
+
+    def __init__(self, rig: Rig):
+        self.rig = rig
+        rays = rig.rgb.unproject(rig.rgb.pixel_grid()) @ rig.rotation.T
+        shape = (rig.rgb.height, rig.rgb.width)
+        self.known: NDArray[np.bool_] = np.isfinite(rays).all(axis=1).reshape(shape)
+        rays = np.nan_to_num(rays, nan=0.0)
+        self.x, self.y, self.z = (np.ascontiguousarray(axis.reshape(shape), np.float32) for axis in rays.T)
+        self.ideal, self.lens = _lens_map(rig.thermal)
+
+    def thermal_pixels(self, inverse_depth: NDArray[np.float32]) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+        """Where RGB pixels at 1/depth (H×W, 1/m; 0 is infinitely far) are seen by the thermal camera.
+
+        Returns (x, y, inverse depth in the thermal frame, in view), each H×W; x, y are sensor pixels, lens included.
+        """
+        (tx, ty, tz), k = self.rig.translation.astype(np.float32), self.ideal.k
+        ahead = self.z + tz * inverse_depth
+        in_view = self.known & (ahead > 1e-3)
+        scale = 1 / np.where(in_view, ahead, 1)
+        u = (self.x + tx * inverse_depth) * scale * np.float32(k[0, 0]) + np.float32(k[0, 2])
+        v = (self.y + ty * inverse_depth) * scale * np.float32(k[1, 1]) + np.float32(k[1, 2])
+        u[~in_view] = OUTSIDE
+        if self.lens is None:
+            x, y = u, v
+        else:
+            outside = (OUTSIDE, OUTSIDE, 0, 0)
+            pixels = cv2.remap(self.lens, u, v, cv2.INTER_LINEAR, borderValue=outside)
+            x, y = cv2.split(pixels)
+        width, height = self.rig.thermal.size
+        in_view &= (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
+        return x, y, inverse_depth * scale, in_view
+
+
+def _lens_map(camera: CameraModel) -> tuple[CameraModel, NDArray[np.float32] | None]:
+    """The undistorted camera that sees as much as `camera`, and for each of its pixels the sensor pixel (H×W×2).
+
+    None when the lens does not distort.
+    """
+    if not camera.distorts:
+        return camera.pinhole, None
+    width, height = camera.size
+    x, y = np.arange(0, width, FRAME_STEP_PX), np.arange(0, height, FRAME_STEP_PX)
+    rim = np.concatenate(
+        [np.stack([x, np.full_like(x, edge)], 1) for edge in (0, height - 1)]
+        + [np.stack([np.full_like(y, edge), y], 1) for edge in (0, width - 1)]
+    )
+    straight = camera.pinhole.project(camera.unproject(rim.astype(np.float64)))
+    straight = straight[np.isfinite(straight).all(axis=1)]
+    # A fisheye's rim may lie almost at infinity; what is beyond three pictures is not worth a map.
+    low = np.clip(np.floor(straight.min(axis=0)) - 2, (-width, -height), 0).astype(int)
+    high = np.clip(np.ceil(straight.max(axis=0)) + 3, camera.size, (2 * width, 2 * height)).astype(int)
+    ideal = camera.pinhole.cropped(*low, *(high - low))
+    rays = ideal.unproject(ideal.pixel_grid())
+    pixels = np.nan_to_num(camera.project(rays), nan=OUTSIDE)
+    return ideal, pixels.reshape(ideal.height, ideal.width, 2).astype(np.float32)
+
+
+class PlaneWarp:
+    """Through a plane before the RGB camera: exact for what lies on it; maps are computed once."""
+
+    def __init__(
+        self, geometry: RigGeometry, distance_m: float, normal: tuple[float, float, float] = (0, 0, 1)
+    ):
+        """`normal` (RGB optical frame) and `distance_m` from the camera; a distance of 0 means infinity."""
+        if not np.isfinite(distance_m) or distance_m < 0:
+            raise InputError(f"plane distance {distance_m:g} m: give a positive distance, or 0 for infinity")
+        if distance_m == 0:
+            inverse = np.zeros_like(geometry.z)
+        else:
+            direction = geometry.rig.rotation @ (np.asarray(normal, float) / np.linalg.norm(normal))
+            facing = geometry.x * direction[0] + geometry.y * direction[1] + geometry.z * direction[2]
+            inverse = np.maximum(facing / distance_m, 0).astype(np.float32)
+        x, y, _, seen = geometry.thermal_pixels(inverse)
+        self._maps = cv2.convertMaps(x, y, cv2.CV_16SC2)
+        self.valid: Mask = softened(np.where(seen, 255, 0).astype(np.uint8))
+
+    def apply(
+        self, image: NDArray[Any], out: NDArray[Any] | None = None, *, nearest: bool = False
+    ) -> NDArray[Any]:
+        """See :class:`Warp`."""
+        how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+        return cv2.remap(image, *self._maps, how, dst=out, borderMode=cv2.BORDER_REPLICATE)
+
+
+class DepthWarp:
+    """Through the depth of every RGB pixel; what the thermal camera could not see behind something is masked."""
+
+    def __init__(self, geometry: RigGeometry):
+        self.geometry = geometry
+        camera = geometry.rig.thermal
+        self._cells = (-(-camera.width // CELL_PX), -(-camera.height // CELL_PX))
+        self._nearest = np.zeros(self._cells[0] * self._cells[1], np.float32)
+        # Parallax in thermal pixels per 1/m of inverse depth.
+        self._parallax = float(camera.k[0, 0] * geometry.rig.baseline_m)
+        shape = geometry.z.shape
+        self.valid: Mask = np.zeros(shape, np.uint8)
+        self._maps: tuple[NDArray, NDArray] = (np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+
+    def update(self, depth: NDArray[np.float32]) -> None:
+        """Take a new depth map: H×W float32, metres along the RGB camera's axis; NaN counts as infinitely far."""
+        shape = self.geometry.z.shape
+        if depth.ndim != 2:
+            raise InputError(f"depth: need H×W, got {depth.shape}")
+        if depth.shape != shape:
+            depth = cv2.resize(depth, shape[::-1], interpolation=cv2.INTER_NEAREST).astype(
+                np.float32, copy=False
+            )
+        usable = depth > 1e-3  # NaN is not
+        inverse = np.divide(np.float32(1), depth, out=np.zeros(shape, np.float32), where=usable)
+        x, y, inverse_there, seen = self.geometry.thermal_pixels(inverse)
+        seen &= ~self._occluded(x, y, inverse_there, seen)
+        self._maps = x, y
+        self.valid = softened(np.where(seen, 255, 0).astype(np.uint8))
+
+    def _occluded(
+        self, x: NDArray, y: NDArray, inverse: NDArray, seen: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Pixels before which something nearer is seen by the thermal camera (a z-buffer in coarse cells)."""
+        columns = np.clip((x + 0.5).astype(np.int32) // CELL_PX, 0, self._cells[0] - 1)
+        rows = np.clip((y + 0.5).astype(np.int32) // CELL_PX, 0, self._cells[1] - 1)
+        cell = rows * self._cells[0] + columns
+        self._nearest.fill(0)
+        np.maximum.at(self._nearest, cell[seen], inverse[seen])
+        hidden: NDArray[np.bool_] = (self._nearest[cell] - inverse) * self._parallax > OCCLUSION_PX
+        return hidden
+
+    def apply(
+        self, image: NDArray[Any], out: NDArray[Any] | None = None, *, nearest: bool = False
+    ) -> NDArray[Any]:
+        """See :class:`Warp`; with the depth of the last :meth:`update`."""
+        how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+        return cv2.remap(image, *self._maps, how, dst=out, borderMode=cv2.BORDER_REPLICATE)

@@ -131,3 +131,31 @@ def test_a_prompt_can_be_checked_without_taking_effect(pipeline):
     assert pipeline.prompt == ""
     with pytest.raises(InputError, match="florble"):
         pipeline.check_prompt("florble")
+
+
+def test_a_given_matrix_moves_thermal_and_leaves_the_visible_alone_outside():
+    """Thermal is 24 pixels off; the matrix brings it back, and beyond its edge the picture is the visible one."""
+    rgb, thermal = scene()
+    shifted = np.roll(thermal, -24, axis=1)
+    config = Config().with_values({"registration.matrix": "1 0 24 0 1 0", "registration.level": "homography"})
+    result = Pipeline(config).process(pair(rgb, shifted))
+    np.testing.assert_allclose(result.thermal[:, 48:-8].astype(int), thermal[:, 48:-8], atol=2)
+    np.testing.assert_array_equal(result.fused[:, :16], rgb[:, :16])
+    assert np.abs(result.fused[:, 64:].astype(int) - rgb[:, 64:]).max() > 10
+
+
+def test_temperature_is_registered_too_and_unknown_outside():
+    config = Config().with_values(
+        {"registration.matrix": "1 0 24 0 1 0", "registration.level": "homography", "thermal.kind": "tlinear"}
+    )
+    thermal = np.full((H, W), 29_315, np.uint16)
+    thermal[40:50, 40:50] = 30_615
+    result = Pipeline(config).process(pair(scene()[0], thermal, ThermalKind.TLINEAR))
+    assert np.isnan(result.temperature_k[:, :16]).all()
+    assert result.temperature_k[45, 69] == pytest.approx(306.15, abs=0.01)
+    assert result.temperature_k[45, 45] == pytest.approx(293.15, abs=0.01)
+
+
+def test_a_registration_that_lacks_what_it_needs_is_refused_at_once():
+    with pytest.raises(InputError, match=r"registration\.matrix"):
+        Pipeline(Config().with_values({"registration.level": "homography"}))

@@ -20,11 +20,13 @@ from thermal_fusion_ros.errors import FrozenError, InputError
 from thermal_fusion_ros.frames import FramePair, Perception
 from thermal_fusion_ros.models.checkpoint import load_fusion, shipped
 from thermal_fusion_ros.models.graph import STRIDE, PerceptionGraph
+from thermal_fusion_ros.sensing.registration import Registrar
 from thermal_fusion_ros.sensing.thermal import ThermalProcessor
 
 log = logging.getLogger(__name__)
 
 ENGINES_KEPT = 4  # sizes in use at once; folders of pictures come in many
+FULLY = 255
 SMALLEST = 16  # pixels; below this there is nothing to see
 
 
@@ -55,6 +57,14 @@ class Prepared:
         return buffer
 
 
+def blend(ours: NDArray[np.uint8], theirs: NDArray[np.uint8], weight: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """`ours` where `weight` (H×W) is 255, `theirs` where it is 0, a smooth passage between; H×W or H×W×3."""
+    if weight.min() == FULLY:
+        return ours
+    share = weight.astype(np.float32) / FULLY
+    return np.asarray(cv2.blendLinear(np.ascontiguousarray(ours), theirs, share, 1 - share), np.uint8)
+
+
 def padded(height: int, width: int) -> tuple[int, int]:
     """The smallest size the network takes that holds an image of this one."""
     return -(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE
@@ -76,6 +86,7 @@ class Pipeline:
         self.graph = PerceptionGraph(weights.model).eval()
         self._prepared: OrderedDict[tuple[int, int], Prepared] = OrderedDict()
         self._thermal = ThermalProcessor(config.thermal)
+        self._registrar = Registrar(config.registration)
         self._resized = np.empty((0, 0), np.uint8)
         self._sizes_warned: set[tuple[int, ...]] = set()
         self._prompt = config.fusion.prompt
@@ -114,6 +125,7 @@ class Pipeline:
     def reset(self) -> None:
         """Forget everything that was learned from earlier frames: a new recording, or the clock jumped."""
         self._thermal.reset()
+        self._registrar.reset()
 
     def prepare(self, height: int, width: int) -> None:
         """Build and warm up the engine for RGB frames of this size, in pixels."""
@@ -143,13 +155,20 @@ class Pipeline:
         if view.frozen and not self.config.thermal.fuse_frozen:
             raise FrozenError("the thermal camera repeats a frame; thermal.fuse_frozen is false")
         display, temperature = view.display, view.temperature_k
-        if display.shape != (height, width):
+        seen: NDArray[np.uint8] | None = (
+            None  # where the thermal camera saw anything, if that is not everywhere
+        )
+        if self._registrar.level != "none":
+            display, temperature, seen = self._register(rgb, display, temperature)
+        elif display.shape != (height, width):
             self._warn_size(display.shape, (height, width))
             display = self._fit(display, height, width)
             if temperature is not None:  # nearest, so that an invalid pixel stays one and spoils no other
                 temperature = cv2.resize(temperature, (width, height), interpolation=cv2.INTER_NEAREST)  # type: ignore[assignment]
         sensed = time.perf_counter()
         fused = prepared.run(rgb, display, self._code)
+        if seen is not None:
+            fused = blend(fused, rgb, seen)
         done = time.perf_counter()
         return Perception(
             stamp_ns=pair.rgb.stamp_ns,
@@ -164,6 +183,24 @@ class Pipeline:
                 "engine": (done - sensed) * 1e3,
             },
         )
+
+    def _register(
+        self, rgb: NDArray[np.uint8], display: NDArray[np.uint8], temperature: NDArray[np.float32] | None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None, NDArray[np.uint8]]:
+        """Thermal picture and temperature in the RGB frame, and where (H×W, 255: fully) they may be believed.
+
+        Where the thermal camera saw nothing the network gets the visible luma for both, so that no border shows.
+        """
+        registered = self._registrar(display, rgb=rgb)
+        if temperature is not None:
+            temperature = self._registrar.also(temperature, nearest=True)
+            temperature[registered.valid < FULLY] = np.nan
+        image: NDArray[np.uint8] = registered.image
+        if registered.valid.min() < FULLY:
+            image = blend(
+                image, np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8), registered.valid
+            )
+        return image, temperature, registered.valid
 
     def _prepare(self, height: int, width: int) -> Prepared:
         key = padded(height, width)

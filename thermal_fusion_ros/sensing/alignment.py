@@ -32,6 +32,7 @@ HYPOTHESES = 3  # of the coarse search that are refined
 DISTINCT_PX = 2.5  # at the coarse width
 NEWTON_STEPS = 15
 MOST_DAMPING = 1e4
+FLATTEST = 0.02  # least over largest curvature; real pairs have 0.07 and more
 SMALLEST_STEP_PX = 2e-3
 CONFIDENCE = (
     -5.1,
@@ -325,7 +326,7 @@ class BlockSurfaces:
     def _standard_error(self, model: str, gradients: Floats, hessian: Floats) -> float:
         """Sandwich estimate of the error of the displacement, RMS over the picture (infinite off a summit)."""
         eigen = np.linalg.eigvalsh(-hessian)
-        if eigen[0] <= 1e-6 * abs(eigen[-1]):
+        if eigen[0] <= FLATTEST * abs(eigen[-1]):  # the summit is a ridge: stripes, an empty picture
             return np.inf
         inverse = np.linalg.inv(hessian)
         covariance = inverse @ (gradients.T @ gradients) @ inverse

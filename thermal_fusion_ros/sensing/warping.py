@@ -18,10 +18,13 @@ from thermal_fusion_ros.sensing.rig import Rig
 
 Mask = NDArray[np.uint8]
 
-FEATHER_PX = 9  # over which thermal fades in beside pixels that have none
+FEATHER_PX = 9  # over which thermal fades in beside pixels that are out of its view
+OCCLUSION_FEATHER_PX = 3  # the same beside hidden pixels: shadows of things are narrow
 OUTSIDE = -1e4  # a map entry that is outside every picture
 FRAME_STEP_PX = 4  # between the border pixels that tell how large the undistorted picture is
 CELL_PX = 2  # side of a z-buffer cell in the thermal picture
+NEAREST_TANGENT = 1e-3  # rays closer to the thermal camera's own plane are not looked up
+SPECKLE_PX = 3  # hidden spots smaller than this are not masked
 OCCLUSION_PX = 1.5  # two surfaces are told apart when parallax separates them by more
 
 
@@ -36,11 +39,11 @@ class Warp(Protocol):
         """`image` (thermal size, uint8/uint16/float32) as the RGB camera would have seen it (RGB size)."""
 
 
-def softened(seen: Mask) -> Mask:
-    """0 where `seen` (0/255) is 0, rising to 255 within :data:`FEATHER_PX` inside; the picture's rim stays 255."""
+def softened(seen: Mask, width_px: int = FEATHER_PX) -> Mask:
+    """0 where `seen` (0/255) is 0, rising to 255 within `width_px` inside; the picture's rim stays 255."""
     if seen.all():
         return seen
-    side = FEATHER_PX // 2 * 2 + 1
+    side = width_px // 2 * 2 + 1
     core = cv2.erode(seen, np.ones((side, side), np.uint8), borderType=cv2.BORDER_REPLICATE)
     return cv2.blur(core, (side, side), borderType=cv2.BORDER_REPLICATE).astype(np.uint8, copy=False)
 
@@ -92,19 +95,25 @@ class RigGeometry:
         rays = np.nan_to_num(rays, nan=0.0)
         self.x, self.y, self.z = (np.ascontiguousarray(axis.reshape(shape), np.float32) for axis in rays.T)
         self.ideal, self.lens = _lens_map(rig.thermal)
+        (self._fx, _, self._cx), (_, self._fy, self._cy) = self.ideal.k[:2].tolist()
+        self._fx_x, self._fy_y = np.float32(self._fx) * self.x, np.float32(self._fy) * self.y
 
     def thermal_pixels(self, inverse_depth: NDArray[np.float32]) -> tuple[NDArray, NDArray, NDArray, NDArray]:
         """Where RGB pixels at 1/depth (H×W, 1/m; 0 is infinitely far) are seen by the thermal camera.
 
         Returns (x, y, inverse depth in the thermal frame, in view), each H×W; x, y are sensor pixels, lens included.
         """
-        (tx, ty, tz), k = self.rig.translation.astype(np.float32), self.ideal.k
-        ahead = self.z + tz * inverse_depth
-        in_view = self.known & (ahead > 1e-3)
-        scale = 1 / np.where(in_view, ahead, 1)
-        u = (self.x + tx * inverse_depth) * scale * np.float32(k[0, 0]) + np.float32(k[0, 2])
-        v = (self.y + ty * inverse_depth) * scale * np.float32(k[1, 1]) + np.float32(k[1, 2])
-        u[~in_view] = OUTSIDE
+        tx, ty, tz = self.rig.translation.astype(np.float32)
+        ahead = cv2.scaleAdd(inverse_depth, float(tz), self.z)
+        in_view = ahead > NEAREST_TANGENT
+        in_view &= self.known
+        scale = cv2.divide(1.0, ahead)  # 0 where `ahead` is
+        u = cv2.scaleAdd(inverse_depth, float(self._fx * tx), self._fx_x)
+        v = cv2.scaleAdd(inverse_depth, float(self._fy * ty), self._fy_y)
+        u, v = cv2.multiply(u, scale), cv2.multiply(v, scale)
+        u = cv2.add(u, self._cx)
+        v = cv2.add(v, self._cy)
+        np.copyto(u, np.float32(OUTSIDE), where=~in_view)
         if self.lens is None:
             x, y = u, v
         else:
@@ -113,7 +122,7 @@ class RigGeometry:
             x, y = cv2.split(pixels)
         width, height = self.rig.thermal.size
         in_view &= (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
-        return x, y, inverse_depth * scale, in_view
+        return x, y, cv2.multiply(inverse_depth, scale), in_view
 
 
 def _lens_map(camera: CameraModel) -> tuple[CameraModel, NDArray[np.float32] | None]:
@@ -176,7 +185,7 @@ class DepthWarp:
         self._cells = (-(-camera.width // CELL_PX), -(-camera.height // CELL_PX))
         self._nearest = np.zeros(self._cells[0] * self._cells[1], np.float32)
         # Parallax in thermal pixels per 1/m of inverse depth.
-        self._parallax = float(camera.k[0, 0] * geometry.rig.baseline_m)
+        self._parallax = max(1e-6, float(camera.k[0, 0] * geometry.rig.baseline_m))
         shape = geometry.z.shape
         self.valid: Mask = np.zeros(shape, np.uint8)
         self._maps: tuple[NDArray, NDArray] = (np.zeros(shape, np.float32), np.zeros(shape, np.float32))
@@ -192,21 +201,26 @@ class DepthWarp:
             )
         usable = depth > 1e-3  # NaN is not
         inverse = np.divide(np.float32(1), depth, out=np.zeros(shape, np.float32), where=usable)
-        x, y, inverse_there, seen = self.geometry.thermal_pixels(inverse)
-        seen &= ~self._occluded(x, y, inverse_there, seen)
+        x, y, inverse_there, in_view = self.geometry.thermal_pixels(inverse)
         self._maps = x, y
-        self.valid = softened(np.where(seen, 255, 0).astype(np.uint8))
+        free = np.where(self._occluded(x, y, inverse_there, in_view), np.uint8(0), np.uint8(255))
+        free = cv2.medianBlur(free, SPECKLE_PX).astype(np.uint8, copy=False)  # foliage, noise of the depth
+        view = softened(in_view.view(np.uint8) * np.uint8(255))
+        self.valid = cv2.min(view, softened(free, OCCLUSION_FEATHER_PX)).astype(np.uint8, copy=False)
 
     def _occluded(
-        self, x: NDArray, y: NDArray, inverse: NDArray, seen: NDArray[np.bool_]
+        self, x: NDArray, y: NDArray, inverse: NDArray, in_view: NDArray[np.bool_]
     ) -> NDArray[np.bool_]:
         """Pixels before which something nearer is seen by the thermal camera (a z-buffer in coarse cells)."""
-        columns = np.clip((x + 0.5).astype(np.int32) // CELL_PX, 0, self._cells[0] - 1)
-        rows = np.clip((y + 0.5).astype(np.int32) // CELL_PX, 0, self._cells[1] - 1)
-        cell = rows * self._cells[0] + columns
+        inverse = inverse * in_view  # out of view is infinitely far: hides nothing
+        columns, rows = self._cells
+        column = np.clip(x * np.float32(1 / CELL_PX), 0, columns - 1).astype(np.intp)
+        cell = np.clip(y * np.float32(1 / CELL_PX), 0, rows - 1).astype(np.intp)
+        cell *= columns
+        cell += column
         self._nearest.fill(0)
-        np.maximum.at(self._nearest, cell[seen], inverse[seen])
-        hidden: NDArray[np.bool_] = (self._nearest[cell] - inverse) * self._parallax > OCCLUSION_PX
+        np.maximum.at(self._nearest, cell, inverse)
+        hidden: NDArray[np.bool_] = self._nearest[cell] - inverse > OCCLUSION_PX / self._parallax
         return hidden
 
     def apply(

@@ -18,13 +18,14 @@ from thermal_fusion_ros.sensing.rig import Rig
 
 Mask = NDArray[np.uint8]
 
-FEATHER_PX = 9  # over which thermal fades in beside pixels that are out of its view
+FEATHER = 0.05  # of the width: over which thermal fades in beside pixels that are out of its view
 OCCLUSION_FEATHER_PX = 3  # the same beside hidden pixels: shadows of things are narrow
 OUTSIDE = -1e4  # a map entry that is outside every picture
 FRAME_STEP_PX = 4  # between the border pixels that tell how large the undistorted picture is
-CELL_PX = 2  # side of a z-buffer cell in the thermal picture
+STRIDE = 2  # every how many RGB pixels the z-buffer is asked
+CELL_MARGIN = 1.25  # its cells are so much larger than the step between samples: no holes in what is near
 NEAREST_TANGENT = 1e-3  # rays closer to the thermal camera's own plane are not looked up
-SPECKLE_PX = 3  # hidden spots smaller than this are not masked
+FEWEST_HIDDEN = 3  # of a 3×3 neighbourhood: single hidden spots are not masked
 OCCLUSION_PX = 1.5  # two surfaces are told apart when parallax separates them by more
 
 
@@ -39,10 +40,15 @@ class Warp(Protocol):
         """`image` (thermal size, uint8/uint16/float32) as the RGB camera would have seen it (RGB size)."""
 
 
-def softened(seen: Mask, width_px: int = FEATHER_PX) -> Mask:
-    """0 where `seen` (0/255) is 0, rising to 255 within `width_px` inside; the picture's rim stays 255."""
+def softened(seen: Mask, width_px: int | None = None) -> Mask:
+    """0 where `seen` (0/255) is 0, rising to 255 within `width_px` inside (default :data:`FEATHER`).
+
+    Where the view ends with the picture it stays 255 up to the rim.
+    """
     if seen.all():
         return seen
+    if width_px is None:
+        width_px = max(5, round(FEATHER * seen.shape[1]))
     side = width_px // 2 * 2 + 1
     core = cv2.erode(seen, np.ones((side, side), np.uint8), borderType=cv2.BORDER_REPLICATE)
     return cv2.blur(core, (side, side), borderType=cv2.BORDER_REPLICATE).astype(np.uint8, copy=False)
@@ -117,16 +123,17 @@ class RigGeometry:
         if self.lens is None:
             x, y = u, v
         else:
+            # Bending changes so slowly that the nearest entry is right to a few hundredths of a pixel.
             outside = (OUTSIDE, OUTSIDE, 0, 0)
-            pixels = cv2.remap(self.lens, u, v, cv2.INTER_LINEAR, borderValue=outside)
-            x, y = cv2.split(pixels)
+            bend_x, bend_y = cv2.split(cv2.remap(self.lens, u, v, cv2.INTER_NEAREST, borderValue=outside))
+            x, y = cv2.add(u, bend_x), cv2.add(v, bend_y)
         width, height = self.rig.thermal.size
         in_view &= (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
         return x, y, cv2.multiply(inverse_depth, scale), in_view
 
 
 def _lens_map(camera: CameraModel) -> tuple[CameraModel, NDArray[np.float32] | None]:
-    """The undistorted camera that sees as much as `camera`, and for each of its pixels the sensor pixel (H×W×2).
+    """The undistorted camera that sees as much as `camera`, and how far the lens moves each of its pixels (H×W×2).
 
     None when the lens does not distort.
     """
@@ -145,8 +152,8 @@ def _lens_map(camera: CameraModel) -> tuple[CameraModel, NDArray[np.float32] | N
     high = np.clip(np.ceil(straight.max(axis=0)) + 3, camera.size, (2 * width, 2 * height)).astype(int)
     ideal = camera.pinhole.cropped(*low, *(high - low))
     rays = ideal.unproject(ideal.pixel_grid())
-    pixels = np.nan_to_num(camera.project(rays), nan=OUTSIDE)
-    return ideal, pixels.reshape(ideal.height, ideal.width, 2).astype(np.float32)
+    bend = np.nan_to_num(camera.project(rays) - ideal.pixel_grid(), nan=OUTSIDE)
+    return ideal, bend.reshape(ideal.height, ideal.width, 2).astype(np.float32)
 
 
 class PlaneWarp:
@@ -182,7 +189,8 @@ class DepthWarp:
     def __init__(self, geometry: RigGeometry):
         self.geometry = geometry
         camera = geometry.rig.thermal
-        self._cells = (-(-camera.width // CELL_PX), -(-camera.height // CELL_PX))
+        self._cell_px = max(1.0, CELL_MARGIN * STRIDE * camera.k[0, 0] / geometry.rig.rgb.k[0, 0])
+        self._cells = tuple(int(edge / self._cell_px) + 1 for edge in camera.size)
         self._nearest = np.zeros(self._cells[0] * self._cells[1], np.float32)
         # Parallax in thermal pixels per 1/m of inverse depth.
         self._parallax = max(1e-6, float(camera.k[0, 0] * geometry.rig.baseline_m))
@@ -203,25 +211,27 @@ class DepthWarp:
         inverse = np.divide(np.float32(1), depth, out=np.zeros(shape, np.float32), where=usable)
         x, y, inverse_there, in_view = self.geometry.thermal_pixels(inverse)
         self._maps = x, y
-        free = np.where(self._occluded(x, y, inverse_there, in_view), np.uint8(0), np.uint8(255))
-        free = cv2.medianBlur(free, SPECKLE_PX).astype(np.uint8, copy=False)  # foliage, noise of the depth
         view = softened(in_view.view(np.uint8) * np.uint8(255))
-        self.valid = cv2.min(view, softened(free, OCCLUSION_FEATHER_PX)).astype(np.uint8, copy=False)
+        self.valid = cv2.min(view, self._free(x, y, inverse_there, in_view)).astype(np.uint8, copy=False)
 
-    def _occluded(
-        self, x: NDArray, y: NDArray, inverse: NDArray, in_view: NDArray[np.bool_]
-    ) -> NDArray[np.bool_]:
-        """Pixels before which something nearer is seen by the thermal camera (a z-buffer in coarse cells)."""
-        inverse = inverse * in_view  # out of view is infinitely far: hides nothing
+    def _free(self, x: NDArray, y: NDArray, inverse: NDArray, in_view: NDArray[np.bool_]) -> Mask:
+        """0 where something nearer is seen by the thermal camera before the pixel (z-buffer in coarse cells)."""
+        shape = inverse.shape
+        every = np.s_[::STRIDE, ::STRIDE]
+        inverse = inverse[every] * in_view[every]  # out of view is infinitely far: hides nothing
         columns, rows = self._cells
-        column = np.clip(x * np.float32(1 / CELL_PX), 0, columns - 1).astype(np.intp)
-        cell = np.clip(y * np.float32(1 / CELL_PX), 0, rows - 1).astype(np.intp)
-        cell *= columns
-        cell += column
+        column = np.clip(x[every] * np.float32(1 / self._cell_px), 0, columns - 1).astype(np.intp)
+        cell = (
+            np.clip(y[every] * np.float32(1 / self._cell_px), 0, rows - 1).astype(np.intp) * columns + column
+        )
         self._nearest.fill(0)
         np.maximum.at(self._nearest, cell, inverse)
-        hidden: NDArray[np.bool_] = self._nearest[cell] - inverse > OCCLUSION_PX / self._parallax
-        return hidden
+        behind = self._nearest[cell] - inverse
+        free = np.where(behind > OCCLUSION_PX / self._parallax, np.uint8(0), np.uint8(255))
+        hidden_near = 9 - cv2.boxFilter(free // 255, -1, (3, 3), normalize=False)
+        free[hidden_near < FEWEST_HIDDEN] = 255  # foliage, noise of the depth
+        wide = cv2.resize(free, shape[::-1], interpolation=cv2.INTER_NEAREST)
+        return softened(wide.astype(np.uint8, copy=False), OCCLUSION_FEATHER_PX)
 
     def apply(
         self, image: NDArray[Any], out: NDArray[Any] | None = None, *, nearest: bool = False

@@ -268,6 +268,11 @@ class RegistrationConfig:
     rig: str = param(
         "", "Rig YAML of `thermal-fusion calibrate`; empty takes camera_info and TF where they come."
     )
+    thermal_in_rgb: str = param(
+        "",
+        "Pose of the thermal optical frame in the RGB optical frame, `x y z qx qy qz qw` as in TF (metres); empty "
+        "asks TF where tf2_ros is installed.",
+    )
     matrix: str = param(
         "",
         "9 numbers row by row (or 6 of an affine map) from thermal to RGB pixels; `online` starts from it.",

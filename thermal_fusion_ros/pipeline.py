@@ -9,6 +9,7 @@ import logging
 import time
 from collections import Counter, OrderedDict
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +21,9 @@ from thermal_fusion_ros.errors import FrozenError, InputError
 from thermal_fusion_ros.frames import FramePair, Perception
 from thermal_fusion_ros.models.checkpoint import load_fusion, shipped
 from thermal_fusion_ros.models.graph import STRIDE, PerceptionGraph
+from thermal_fusion_ros.sensing.camera import CalibrationError
 from thermal_fusion_ros.sensing.registration import Registrar
+from thermal_fusion_ros.sensing.rig import Rig
 from thermal_fusion_ros.sensing.thermal import ThermalProcessor
 
 log = logging.getLogger(__name__)
@@ -92,6 +95,7 @@ class Pipeline:
         self._prompt = config.fusion.prompt
         self._code = self.vocabulary.code(self._prompt)
         self.counters: Counter[str] = Counter()
+        self.registration: dict[str, Any] = {}  # level, confidence and drift_px of the last registered pair
         self.engine_name = "none yet"
         self.engine_refused: list[str] = []
 
@@ -126,6 +130,15 @@ class Pipeline:
         """Forget everything that was learned from earlier frames: a new recording, or the clock jumped."""
         self._thermal.reset()
         self._registrar.reset()
+
+    def set_rig(self, rig: Rig | None, problem: CalibrationError | None = None) -> None:
+        """Calibration from outside, or what is missing or wrong with it (see Registrar)."""
+        self._registrar.set_rig(rig, problem)
+
+    @property
+    def registration_counters(self) -> Counter[str]:
+        """How pairs were registered (see Registrar)."""
+        return self._registrar.counters
 
     def prepare(self, height: int, width: int) -> None:
         """Build and warm up the engine for RGB frames of this size, in pixels."""
@@ -192,6 +205,9 @@ class Pipeline:
         Where the thermal camera saw nothing the network gets the visible luma for both, so that no border shows.
         """
         registered = self._registrar(display, rgb=rgb)
+        self.registration = {
+            "level": registered.level, "confidence": registered.confidence, "drift_px": registered.drift_px,
+        }  # fmt: skip
         if temperature is not None:
             temperature = self._registrar.also(temperature, nearest=True)
             temperature[registered.valid < FULLY] = np.nan

@@ -16,6 +16,8 @@ MANIFEST = ET.parse(ROOT / "package.xml").getroot()
 
 # Import name -> what setup.py calls it. None: optional, imported only where it is found.
 DISTRIBUTION = {"cv2": "opencv-python", "yaml": "PyYAML", "tensorrt": None, "torch_tensorrt": None}
+# Import name -> ROS package, where they differ.
+ROS_PACKAGE = {"tf2_ros": "tf2_ros_py"}
 # Every ROS package that may be imported, the optional ones included.
 ROS = re.compile(
     r"(.*_msgs|.*_interfaces|rclpy|launch|launch_ros|tf2_ros|cv_bridge|message_filters|ament_index_python)$"
@@ -58,7 +60,11 @@ def test_versions_agree() -> None:
 
 
 def test_ros_packages_are_declared() -> None:
-    used = {name for name in imported(PACKAGE) | imported(ROOT / "launch") if ROS.match(name)}
+    used = {
+        ROS_PACKAGE.get(name, name)
+        for name in imported(PACKAGE) | imported(ROOT / "launch")
+        if ROS.match(name)
+    }
     assert used, "the pattern finds nothing"
     assert used <= declared("exec_depend", "depend")
 

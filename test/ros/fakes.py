@@ -35,6 +35,8 @@ class FakePipeline:
         self.processed: list[FramePair] = []
         self.prepared: list[tuple[int, int]] = []
         self.updates = []
+        self.registration, self.registration_counters = {}, Counter()
+        self.rigs = []
         self.resets = 0
 
     def process(self, pair):
@@ -68,6 +70,9 @@ class FakePipeline:
         self.updates.append(config)
         self.config = config
         self.prompt = config.fusion.prompt
+
+    def set_rig(self, rig, problem):
+        self.rigs.append((rig, problem))
 
     def reset(self):
         self.resets += 1

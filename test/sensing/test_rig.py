@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import yaml
@@ -72,3 +74,15 @@ def test_file_without_a_transform_is_refused_with_its_path(tmp_path):
     path.write_text(yaml.safe_dump(tree))
     with pytest.raises(CalibrationError, match=r"rig\.yaml.*thermal_in_rgb"):
         Rig.from_yaml(path)
+
+
+def test_example_file_is_the_simulated_rig():
+    from thermal_fusion_ros.simulation.rig import default_rig
+
+    path = Path(__file__).parents[2] / "config" / "rig_example.yaml"
+    example, simulated = Rig.from_yaml(path), default_rig()
+    step = simulated.thermal_from_rgb
+    np.testing.assert_allclose(example.rotation, step[:3, :3], atol=1e-6)
+    np.testing.assert_allclose(example.translation, step[:3, 3], atol=1e-6)
+    points = np.array([[0.5, -0.3, 2.0], [-1.0, 0.4, 5.0]])
+    np.testing.assert_allclose(example.thermal.project(points), simulated.thermal.project(points), atol=1e-3)

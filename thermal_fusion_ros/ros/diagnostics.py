@@ -9,7 +9,8 @@ part     keys
 pairs    ``pairs_in``, ``published``, ``under_way``, ``dropped.<reason>``, with
          pairs_in = published + under_way + sum of dropped. Reasons: `no_subscriber`; `superseded` (a newer pair came
          before the engine was free); `engine_building`; `refused` (by the pipeline, see the message);
-         `rgb_undecodable`, `thermal_undecodable`; `frozen` (``thermal.fuse_frozen`` is false); `inactive`; `error`
+         `rgb_undecodable`, `thermal_undecodable`; `frozen` (``thermal.fuse_frozen`` is false); `inactive`; `error`;
+         `calibration_<reason>` (wrong, contradictory, or still awaited: see rig)
 rgb,     ``topic``, ``type``, ``received``, ``used``, ``waiting``, ``unused.<reason>``, with
 thermal  received = used + waiting + sum of unused. Reasons: `short_data`, `encoding`, `empty`, `step`, `size`,
          `undecodable`, `jpeg_16bit` (bad messages) and the pairer's: `unpaired`, `stale`, `future`, `duplicate`,
@@ -22,6 +23,8 @@ engine   ``name``, ``state``, ``refused.<n>`` (why a faster backend is not used)
 sync     ``measured_offset_ms``, ``measured_jitter_ms``, ``unexplained_offset_ms``, ``applied_offset_ms``,
          ``residual_ms``, ``waited_ms``, ``waited_worst_ms``, ``stamp_jumps.rgb``, ``stamp_jumps.thermal``,
          ``clock_jumps``, ``other_clock``
+rig      ``wanted``, ``level``, ``confidence``, ``drift_px`` (of the last pair), ``calibration`` (known, unknown),
+         ``problem`` (`waiting_camera_info`, `waiting_transform`, or the mistake), ``count.<level or event>``
 shutter  ``frozen`` (true while the thermal camera repeats a frame, FFC), ``frozen_frames``, ``thermal.<what>``
 =======  =============================================================================================================
 """

@@ -40,11 +40,14 @@ from thermal_fusion_ros.ros.overridable import (
     create_subscription,
 )
 from thermal_fusion_ros.ros.pair_fuser import PairFuser, PipelineLike, Received
+from thermal_fusion_ros.ros.transforms import TransformLookup
 from thermal_fusion_ros.ros.watchdog import explain_silence
 from thermal_fusion_ros.sensing.pairing import PairerLike, Stream, make_pairer
+from thermal_fusion_ros.sensing.rig_assembly import CAMERAS, WAITING, RigAssembly
 
 NAME = "fusion_node"
 EXPIRE_PERIOD_S = 0.02
+TRANSFORM_PERIOD_S = 0.5  # between looks at TF
 FORWARD_JUMP_S = 10.0  # of simulated time; less is a slow or a fast recording
 PATIENCE_S = 3.0  # at the end, for the engine to finish the pair it is working on
 
@@ -74,6 +77,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         self._pipeline: PipelineLike | None = None
         self._fuser: PairFuser | None = None
         self._pairer: PairerLike | None = None
+        self._assembly: RigAssembly | None = None
         self._inputs: dict[Stream, CameraInput] = {}
         self._outputs: FusedOutputs | None = None
         self._closers: list[Callable[[], object]] = []  # undo what activating has made
@@ -141,8 +145,10 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         started = time.monotonic()
         config = self.config
         self._pairer = make_pairer(config.sync)
+        self._assembly = RigAssembly(config.registration)
         self._pipeline = self._pipeline_factory(config)
         self._fuser = PairFuser(self._pipeline, self._log, self._now_ns)
+        self._tell_rig()
         self._inputs = {
             stream: CameraInput(
                 self,
@@ -159,7 +165,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
     def _unconfigure(self) -> bool:
         self._deactivate()
         idle = self._fuser is None or self._fuser.close(PATIENCE_S)
-        self._pipeline = self._fuser = self._pairer = None
+        self._pipeline = self._fuser = self._pairer = self._assembly = None
         self._inputs = {}
         return idle
 
@@ -174,7 +180,13 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         for camera in self._inputs.values():
             camera.open()
             self._closers.append(camera.close)
-        self._subscribe(CameraInfo, "rgb/camera_info", self._on_camera_info, SENSOR_DATA)
+        for name in CAMERAS:
+            self._subscribe(
+                CameraInfo, f"{name}/camera_info", partial(self._on_camera_info, name), SENSOR_DATA
+            )
+        self._transforms = TransformLookup(self)
+        self._closers.append(self._transforms.close)
+        self._every(TRANSFORM_PERIOD_S, self._ask_transform)
         self._subscribe(String, "~/prompt", self._on_prompt, NEWEST)
         self._diagnostics = create_publisher(self, DiagnosticArray, "/diagnostics", RELIABLE)
         self._closers.append(partial(self.destroy_publisher, self._diagnostics))
@@ -231,9 +243,33 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
             for pair in self._pairer.expire(self._now_ns()):
                 self._fuser.submit(pair)
 
-    def _on_camera_info(self, message: CameraInfo) -> None:
-        if self._fuser is not None:
-            self._fuser.camera_info = message
+    def _on_camera_info(self, camera: str, message: CameraInfo) -> None:
+        if self._fuser is None or self._assembly is None:
+            return
+        if self._assembly.take_camera_info(camera, message):
+            self._tell_rig()
+        if camera == "rgb":
+            # Nobody is to compute with wrong geometry; a camera that says it is not calibrated says nothing wrong.
+            wrong = self._assembly.wrong(camera)
+            model = self._assembly.camera(camera)
+            withheld = wrong is not None and wrong.reason != "uncalibrated"
+            self._fuser.camera_size = None if model is None else model.size
+            self._fuser.camera_info = None if withheld else message
+
+    def _ask_transform(self) -> None:
+        wanted = None if self._assembly is None else self._assembly.wanted_transform
+        pose = None if wanted is None else self._transforms.pose(*wanted)
+        if self._assembly is not None and pose is not None and self._assembly.take_pose(*pose):
+            self._tell_rig()
+
+    def _tell_rig(self) -> None:
+        """Hand the rig, or what is wrong with it, to the pipeline."""
+        assert self._assembly is not None
+        assert self._fuser is not None
+        problem = self._assembly.problem
+        self._fuser.set_rig(self._assembly.rig, problem)
+        if problem is not None and problem.reason not in WAITING:
+            self._log.warning(f"calibration {problem.reason}", str(problem))
 
     def _on_prompt(self, message: String) -> None:
         """Operator's text; empty goes back to ``fusion.prompt``."""
@@ -299,6 +335,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
     def _publish_diagnostics(self) -> None:
         if self._fuser is None or self._pairer is None or self._pipeline is None or self._outputs is None:
             return
+        assert self._assembly is not None
         pairing = self._pairer.report()
         parts = [
             report.pairs(self._fuser),
@@ -315,6 +352,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
             report.engine(self._fuser, self._pipeline),
             report.sync(pairing, self.config.sync, self._clock_jumps, clock_stands=self._now_ns() == 0),
             report.shutter(self._fuser, self._pipeline),
+            report.registration(self._fuser, self._pipeline, self._assembly, self.config.registration),
         ]
         self._diagnostics.publish(
             diagnostics.array(

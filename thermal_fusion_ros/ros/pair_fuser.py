@@ -20,7 +20,9 @@ from thermal_fusion_ros.ros.log_limiter import LogLimiter
 from thermal_fusion_ros.ros.messages import BadMessageError, rgb_from_message, thermal_from_message
 from thermal_fusion_ros.ros.newest_only import NewestOnly
 from thermal_fusion_ros.ros.rates import Latencies, RateMeter
+from thermal_fusion_ros.sensing.camera import CalibrationError
 from thermal_fusion_ros.sensing.pairing import Pair
+from thermal_fusion_ros.sensing.rig import Rig
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,17 @@ class PipelineLike(Protocol):
     def set_prompt(self, text: str) -> None:
         """Guide fusion by `text`."""
 
+    @property
+    def registration(self) -> dict[str, Any]:
+        """How the last pair was registered: level, confidence, drift_px."""
+
+    @property
+    def registration_counters(self) -> Counter[str]:
+        """How pairs were registered."""
+
+    def set_rig(self, rig: Rig | None, problem: CalibrationError | None) -> None:
+        """Calibration from outside, or what is missing or wrong with it."""
+
     def update(self, config: Config) -> None:
         """Live parameters."""
 
@@ -95,6 +108,8 @@ class PairFuser:
         self.latency_stamp, self.latency_arrival = Latencies(), Latencies()
         self.stages: dict[str, Latencies] = {}
         self.camera_info: Any | None = None
+        self.camera_size: tuple[int, int] | None = None  # (width, height) that it is for, where it says so
+        self.camera_info_withheld = ""  # why it is not published
         self.frozen = False
         self.frozen_frames = 0
         self.problem = ""  # the last pair's, empty when it went well
@@ -147,6 +162,10 @@ class PairFuser:
         """Apply live parameters before the next pair."""
         self._worker.call(lambda: self._try("parameters", lambda: self._pipeline.update(config)))
 
+    def set_rig(self, rig: Rig | None, problem: CalibrationError | None) -> None:
+        """Calibration, or what is missing or wrong with it, from the next pair on."""
+        self._worker.call(lambda: self._try("calibration", lambda: self._pipeline.set_rig(rig, problem)))
+
     def set_prompt(self, text: str) -> None:
         """Guide fusion by `text` from the next pair on."""
         self._worker.call(lambda: self._try("prompt", lambda: self._pipeline.set_prompt(text)))
@@ -189,6 +208,9 @@ class PairFuser:
             if drop.problem:
                 self.problem = drop.problem
                 self._log.warning(reason, drop.problem)
+        except CalibrationError as error:
+            reason, self.problem = f"calibration_{error.reason}", str(error)
+            self._log.warning(reason, str(error))
         except InputError as error:
             reason, self.problem = "refused", str(error)
             self._log.warning(f"{what} refused", str(error))
@@ -217,7 +239,7 @@ class PairFuser:
         with self._publishing:
             if self._outputs is None:
                 raise _DroppedError("inactive")
-            self._outputs.publish(perception, self.camera_info)
+            self._outputs.publish(perception, self._fitting_camera_info(perception))
         self.ledger.publish()
         self.problem = ""
         published = time.monotonic()
@@ -233,6 +255,18 @@ class PairFuser:
                 "publish": (published - fused) * 1e3,
             }
         )
+
+    def _fitting_camera_info(self, perception: Perception) -> Any | None:
+        """The camera_info, unless it is for pictures of another size."""
+        height, width = perception.fused.shape[:2]
+        told = self.camera_size
+        self.camera_info_withheld = ""
+        if told is not None and told != (width, height):
+            self.camera_info_withheld = (
+                f"rgb/camera_info is for {told[0]}x{told[1]}, images are {width}x{height}"
+            )
+            return None
+        return self.camera_info
 
     def _process(self, frames: FramePair) -> Perception:
         height, width = frames.rgb.image.shape[:2]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from thermal_fusion_ros.config import SyncConfig
+from thermal_fusion_ros.config import RegistrationConfig, SyncConfig
 from thermal_fusion_ros.ros.diagnostics import ERROR, WARN, Part
 from thermal_fusion_ros.ros.inputs import CameraInput
 from thermal_fusion_ros.ros.pair_fuser import PairFuser, PipelineLike
 from thermal_fusion_ros.sensing.pairing import PairingReport
+from thermal_fusion_ros.sensing.rig_assembly import WAITING, RigAssembly
 
 NO_CLOCK = "use_sim_time is true, but nothing has come on /clock: play with --clock, or set it to false"
 STUCK_S = 5.0  # a pair should have been fused long before, if no engine is being built
@@ -144,4 +145,32 @@ def shutter(fuser: PairFuser, pipeline: PipelineLike) -> Part:
         part.note("the thermal camera repeats a frame (shutter closed)", WARN)
     if pipeline.thermal_counters["implausible_temperature"]:
         part.note("implausible temperatures: check thermal.kind and thermal.resolution_k", WARN)
+    return part
+
+
+def registration(
+    fuser: PairFuser, pipeline: PipelineLike, assembly: RigAssembly, config: RegistrationConfig
+) -> Part:
+    """How thermal comes into the RGB frame, and what is missing for it."""
+    part = Part("rig")
+    last = pipeline.registration
+    part.put(
+        wanted=config.level,
+        level=last.get("level", "none"),
+        confidence=last.get("confidence"),
+        drift_px=last.get("drift_px"),
+        calibration="known" if assembly.rig is not None else "unknown",
+    )
+    part.put_counts("count", dict(pipeline.registration_counters))
+    problem = assembly.problem
+    if problem is not None:
+        part.put(problem=problem.reason)
+        waiting, needed = problem.reason in WAITING, config.level in ("depth", "plane")
+        if needed or not waiting:
+            used = needed or config.level == "auto"
+            part.note(str(problem), ERROR if used and not waiting else WARN)
+    if fuser.camera_info_withheld:
+        part.note(f"fused/camera_info is not published: {fuser.camera_info_withheld}", ERROR)
+    if last.get("confidence", 1.0) < config.online_confidence:
+        part.note("online: the structure that both spectra share is too weak; nothing is shifted", WARN)
     return part

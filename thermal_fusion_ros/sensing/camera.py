@@ -82,12 +82,12 @@ class CameraModel:
         return CalibrationError(reason, f"{self.name}: {message}; {CALIBRATE_HINT}")
 
     def _check_size(self) -> None:
+        if not self.k.any():  # first: such a message often has no size either
+            raise self._error("uncalibrated", "K is all zeros: this camera says that it is not calibrated")
         if self.width < 1 or self.height < 1:
             raise self._error("wrong_size", f"image size {self.width}×{self.height} is not a size")
 
     def _check_matrix(self) -> None:
-        if not self.k.any():
-            raise self._error("uncalibrated", "K is all zeros: this camera says that it is not calibrated")
         fx, fy, cx, cy = self.k[0, 0], self.k[1, 1], self.k[0, 2], self.k[1, 2]
         if fx <= 0 or fy <= 0:
             raise self._error("zero_focal_length", f"focal lengths fx={fx:g}, fy={fy:g} must be positive")

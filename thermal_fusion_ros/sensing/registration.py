@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 from thermal_fusion_ros.config import RegistrationConfig
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.sensing.alignment import Floats, Search, stretch
+from thermal_fusion_ros.sensing.camera import CalibrationError
 from thermal_fusion_ros.sensing.online_alignment import OnlineAligner
 from thermal_fusion_ros.sensing.rig import Rig
+from thermal_fusion_ros.sensing.rig_assembly import WAITING
 from thermal_fusion_ros.sensing.warping import DepthWarp, MatrixWarp, PlaneWarp, RigGeometry, Warp
 
 
@@ -59,6 +61,7 @@ class Registrar:
         self.config = config
         self.counters: Counter[str] = Counter()
         self.rig = rig or (Rig.from_yaml(Path(config.rig)) if config.rig else None)
+        self.problem: CalibrationError | None = None
         self._given = parse_matrix(config.matrix)
         if config.level == "homography" and self._given is None:
             raise InputError("registration.level is homography but registration.matrix is empty")
@@ -80,9 +83,13 @@ class Registrar:
             most_drift_px=config.online_drift_px,
         )
 
-    def set_rig(self, rig: Rig) -> None:
-        """Calibration that has arrived (camera_info and TF), or has changed."""
-        self.rig = rig
+    def set_rig(self, rig: Rig | None, problem: CalibrationError | None = None) -> None:
+        """Calibration that has arrived (camera_info and TF), has changed, or is missing or wrong: then the `problem`.
+
+        Levels that need a rig raise the problem for every pair; `auto` does so when it is a mistake, and takes the
+        pictures as registered while something is only missing.
+        """
+        self.rig, self.problem = rig, problem
         self._geometry = self._depth = self._plane = None
 
     def reset(self) -> None:
@@ -95,7 +102,7 @@ class Registrar:
         """The level in use when depth is available; see the module's table."""
         if self.config.level != "auto":
             return self.config.level
-        if self.rig is not None:
+        if self.rig is not None or (self.problem is not None and self.problem.reason not in WAITING):
             return "depth"
         return "homography" if self._given is not None else "none"
 
@@ -174,6 +181,8 @@ class Registrar:
         depth: NDArray[np.float32] | None,
         rgb: NDArray[np.uint8] | None,
     ) -> tuple[str, Warp]:
+        if self.problem is not None:
+            raise CalibrationError(self.problem.reason, str(self.problem))
         if self.rig is None:
             raise InputError(
                 f"registration.level is {level} but the rig is not known: set registration.rig to the file that "

@@ -1,0 +1,131 @@
+"""The node and its calibration: waits, refuses by name, and never sends wrong geometry on."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from sensor_msgs.msg import CameraInfo, Image
+
+from thermal_fusion_ros.ros.transforms import TransformLookup
+from thermal_fusion_ros.sensing.camera import CalibrationError
+
+from .fakes import H, W
+
+K = [500.0, 0.0, 32.0, 0.0, 500.0, 24.0, 0.0, 0.0, 1.0]
+POSE = "0.1 0 0 0 0 0 1"
+
+
+def info(frame: str, **changes) -> CameraInfo:
+    message = CameraInfo(
+        **({"height": H, "width": W, "k": K, "distortion_model": "plumb_bob", "d": [0.0] * 5} | changes)
+    )
+    message.header.frame_id = frame
+    return message
+
+
+def test_rig_reaches_the_pipeline_once_both_cameras_have_spoken(bench):
+    bench.node(registration__thermal_in_rgb=POSE)
+    for camera in ("rgb", "thermal"):
+        assert bench.pipeline.rigs == [] or bench.pipeline.rigs[-1][0] is None
+        topic = bench.publisher(CameraInfo, f"/{camera}/camera_info")
+        topic.publish(info(camera))
+        topic.publish(info(camera))  # repeats are nothing new
+        bench.until(
+            lambda c=camera: len(bench.pipeline.rigs) >= 2 + (c == "thermal"),
+            f"the pipeline to hear of {camera}",
+        )
+    rig, problem = bench.pipeline.rigs[-1]
+    assert problem is None
+    assert rig.baseline_m == pytest.approx(0.1)
+    assert len(bench.pipeline.rigs) == 3
+
+
+def test_a_transform_that_never_comes_is_named(bench):
+    bench.node(registration__level="plane")
+    for camera in ("rgb", "thermal"):
+        bench.publisher(CameraInfo, f"/{camera}/camera_info").publish(info(camera))
+    bench.until(
+        lambda: bench.reports and bench.reports[-1]["rig"].values.get("problem") == "waiting_transform",
+        "the reason",
+    )
+    assert "static_transform_publisher" in bench.reports[-1]["rig"].message
+
+
+def test_pairs_that_calibration_forbids_are_counted_under_the_reason(bench):
+    bench.node(registration__level="plane")
+    bench.pipeline.fault = CalibrationError("not_finite", "thermal/camera_info: distortion holds NaN")
+    fused = bench.listen(Image, "/fused/image_raw")
+    cameras = bench.cameras()
+    cameras.pair()
+    bench.until(
+        lambda: bench.reports and bench.part("pairs").values.get("dropped.calibration_not_finite") == "1",
+        "the drop in the diagnostics",
+    )
+    assert not fused
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"d": [float("nan")] * 5}, {"k": [0.0, *K[1:]]}, {"height": 2 * H, "width": 2 * W}],
+    ids=["NaN", "zero focal length", "other size"],
+)
+def test_wrong_camera_info_is_not_sent_on(bench, wrong):
+    bench.node()
+    fused, infos = bench.listen(Image, "/fused/image_raw"), bench.listen(CameraInfo, "/fused/camera_info")
+    cameras = bench.cameras()
+    topic = bench.publisher(CameraInfo, "/rgb/camera_info")
+    topic.publish(info("rgb", **wrong))
+    bench.until(lambda: len(bench.pipeline.rigs) >= 2, "the pipeline to hear of it")
+    cameras.pair()
+    bench.until(lambda: fused, "an image")
+    assert not infos
+    topic.publish(info("rgb"))
+    bench.until(lambda: len(bench.pipeline.rigs) >= 3, "the pipeline to hear of the correction")
+    cameras.pair()
+    bench.until(lambda: infos, "camera_info after the correction")
+
+
+def test_transforms_come_from_tf2_where_it_is_installed(monkeypatch):
+    class TransformException(Exception):
+        pass
+
+    transform = SimpleNamespace(
+        translation=SimpleNamespace(x=0.1, y=0.2, z=0.3), rotation=SimpleNamespace(x=0.0, y=0.0, z=0.0, w=1.0)
+    )
+
+    class Buffer:
+        def __init__(self, node):
+            pass
+
+        def lookup_transform(self, target, source, time):
+            if (target, source) != ("rgb", "thermal"):
+                raise TransformException
+            return SimpleNamespace(transform=transform)
+
+    class TransformListener:
+        def __init__(self, buffer, node, spin_thread):
+            assert not spin_thread
+
+        def unregister(self):
+            pass
+
+    names = {
+        "Buffer": Buffer,
+        "TransformListener": TransformListener,
+        "TransformException": TransformException,
+    }
+    monkeypatch.setitem(sys.modules, "tf2_ros", SimpleNamespace(**names))
+    lookup = TransformLookup(object())
+    assert lookup.available
+    position, quaternion = lookup.pose("rgb", "thermal")
+    np.testing.assert_allclose(position, (0.1, 0.2, 0.3))
+    np.testing.assert_allclose(quaternion, (0, 0, 0, 1))
+    assert lookup.pose("rgb", "elsewhere") is None
+    monkeypatch.setitem(sys.modules, "tf2_ros", None)
+    assert not TransformLookup(object()).available

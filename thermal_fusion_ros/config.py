@@ -317,6 +317,72 @@ class FusionConfig:
 
 
 @dataclass(frozen=True)
+class DepthConfig:
+    """Depth, and where its metres come from."""
+
+    enabled: bool = param(True, "Estimate depth in the same graph as fusion.")
+    model: str = param(
+        "",
+        "Empty: the network that ships with the package. Else a .safetensors file of `train depth`, or the id or "
+        "folder of a Hugging Face AutoModelForDepthEstimation, which runs beside the graph.",
+    )
+    camera_height_m: float = param(
+        0.0,
+        "RGB camera above the ground: gives depth its metres; 0 is unknown.",
+        unit="m",
+        low=0.0,
+        high=100.0,
+        live=True,
+    )
+    object_heights: bool = param(True, "Take metres from people and vehicles of known height.", live=True)
+    range_points: bool = param(True, "Take metres from sparse points on `range/points`.", live=True)
+    rig_parallax: bool = param(True, "Take metres from the baseline of the calibrated rig.", live=True)
+    most_uncertain: float = param(
+        0.35, "Depth less sure than this share of itself is NaN.", low=0.01, high=10.0, live=True
+    )
+    nearest_m: float = param(0.3, "Depth nearer than this is NaN.", unit="m", low=0.0, high=100.0, live=True)
+    farthest_m: float = param(80.0, "Depth farther than this is NaN.", unit="m", low=0.1, high=1e4, live=True)
+    smoothing: float = param(
+        0.5,
+        "Share of the previous frame in a pixel that has not moved; 0 is off.",
+        low=0.0,
+        high=0.95,
+        live=True,
+    )
+    millimetres: bool = param(
+        False, "Publish 16UC1 millimetres (0 is invalid) in place of 32FC1 metres (REP-118)."
+    )
+
+
+@dataclass(frozen=True)
+class PointsConfig:
+    """The point cloud."""
+
+    rate_hz: float = param(
+        10.0, "Clouds per second at most; 0 is one per frame.", unit="Hz", low=0.0, high=240.0, live=True
+    )
+    stride: int = param(2, "Every how many pixels a point, in both directions.", low=1, high=32, live=True)
+    nearest_m: float = param(0.3, "Nearest point, metres of depth.", unit="m", low=0.0, high=100.0, live=True)
+    farthest_m: float = param(40.0, "Farthest point.", unit="m", low=0.1, high=1e4, live=True)
+    edge: float = param(
+        0.05,
+        "Pixels where depth changes by more than this share from one to the next are left out (flying pixels); "
+        "0 keeps all.",
+        low=0.0,
+        high=1.0,
+        live=True,
+    )
+    voxel_m: float = param(
+        0.0,
+        "One point per cube of this edge, no longer organised; 0 is off.",
+        unit="m",
+        low=0.0,
+        high=10.0,
+        live=True,
+    )
+
+
+@dataclass(frozen=True)
 class EngineConfig:
     """What runs the network."""
 
@@ -418,6 +484,8 @@ class Config:
     thermal: ThermalConfig = ThermalConfig()
     registration: RegistrationConfig = RegistrationConfig()
     fusion: FusionConfig = FusionConfig()
+    depth: DepthConfig = DepthConfig()
+    points: PointsConfig = PointsConfig()
     engine: EngineConfig = EngineConfig()
     output: OutputConfig = OutputConfig()
     node: NodeConfig = NodeConfig()

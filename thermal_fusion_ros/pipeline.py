@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thermal_fusion_ros.config import Config
-from thermal_fusion_ros.engine import Engine, build
+from thermal_fusion_ros.engine.base import Engine, Outputs, build
 from thermal_fusion_ros.errors import FrozenError, InputError
 from thermal_fusion_ros.frames import FramePair, Perception
 from thermal_fusion_ros.models.checkpoint import load_fusion, shipped
-from thermal_fusion_ros.models.graph import STRIDE, PerceptionGraph
+from thermal_fusion_ros.models.graph import PerceptionGraph, padded
 from thermal_fusion_ros.sensing.camera import CalibrationError
 from thermal_fusion_ros.sensing.registration import Registrar
 from thermal_fusion_ros.sensing.rig import Rig
@@ -43,14 +43,14 @@ class Prepared:
         self.rgb = np.empty((height, width, 3), np.uint8)
         self.thermal = np.empty((height, width), np.uint8)
 
-    def run(
-        self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]
-    ) -> NDArray[np.uint8]:
-        """Fused H×W×3 at the size of `rgb`; padding mirrors the border, so it leaves no seam."""
+    def run(self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]) -> Outputs:
+        """The graph's outputs, cropped to the size of `rgb`; padding mirrors the border, so it leaves no seam."""
         height, width = thermal.shape
-        return self.engine.run(self._pad(rgb, self.rgb), self._pad(thermal, self.thermal), code)[
-            :height, :width
-        ]
+        outputs = self.engine.run(self._pad(rgb, self.rgb), self._pad(thermal, self.thermal), code)
+        for name, image in outputs.items():
+            step = self.height // image.shape[0]  # depth is smaller than the picture
+            outputs[name] = image[: -(-height // step), : -(-width // step)]
+        return outputs
 
     def _pad(self, image: NDArray[np.uint8], buffer: NDArray[np.uint8]) -> NDArray[np.uint8]:
         bottom, right = self.height - image.shape[0], self.width - image.shape[1]
@@ -66,11 +66,6 @@ def blend(ours: NDArray[np.uint8], theirs: NDArray[np.uint8], weight: NDArray[np
         return ours
     share = weight.astype(np.float32) / FULLY
     return np.asarray(cv2.blendLinear(np.ascontiguousarray(ours), theirs, share, 1 - share), np.uint8)
-
-
-def padded(height: int, width: int) -> tuple[int, int]:
-    """The smallest size the network takes that holds an image of this one."""
-    return -(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE
 
 
 class Pipeline:
@@ -179,7 +174,8 @@ class Pipeline:
             if temperature is not None:  # nearest, so that an invalid pixel stays one and spoils no other
                 temperature = cv2.resize(temperature, (width, height), interpolation=cv2.INTER_NEAREST)  # type: ignore[assignment]
         sensed = time.perf_counter()
-        fused = prepared.run(rgb, display, self._code)
+        outputs = prepared.run(rgb, display, self._code)
+        fused = outputs["fused"]
         if seen is not None:
             fused = blend(fused, rgb, seen)
         done = time.perf_counter()

@@ -6,6 +6,7 @@ from thermal_fusion_ros.config import EngineConfig
 from thermal_fusion_ros.engine import base
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
+from thermal_fusion_ros.models.depth import DepthNet
 from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
 
 SIZE = (64, 96)
@@ -14,7 +15,7 @@ SIZE = (64, 96)
 @pytest.fixture(scope="module")
 def graph():
     torch.manual_seed(0)
-    return PerceptionGraph(CrossAttentionFusion()).eval()
+    return PerceptionGraph(CrossAttentionFusion(), DepthNet()).eval()
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino"])
@@ -26,21 +27,25 @@ def test_backends_agree_with_eager_torch(graph, backend):
     assert not refused
     rgb, thermal, code = example_inputs(*SIZE)
     with torch.inference_mode():
-        wanted = graph(rgb, thermal, code)[0].numpy().astype(int)
-    got = engine.run(rgb[0].numpy(), thermal[0].numpy(), code[0].numpy())
+        wanted, depth, sigma = (image[0].numpy() for image in graph(rgb, thermal, code))
+    outputs = engine.run(rgb[0].numpy(), thermal[0].numpy(), code[0].numpy())
+    assert list(outputs) == ["fused", "depth", "sigma"]
+    np.testing.assert_allclose(outputs["depth"], depth, rtol=0.02)
+    np.testing.assert_allclose(outputs["sigma"], sigma, rtol=0.02)
+    got = outputs["fused"]
     assert got.dtype == np.uint8
     assert got.shape == (*SIZE, 3)
-    assert np.abs(got.astype(int) - wanted).max() <= 2
+    assert np.abs(got.astype(int) - wanted.astype(int)).max() <= 2
 
 
 def test_inputs_are_not_kept(graph):
     """The second call sees the second picture, though buffers are shared and reused."""
     engine, _ = base.build(graph, *SIZE, EngineConfig(device="cpu"))
     rgb, thermal, code = (x[0].numpy() for x in example_inputs(*SIZE))
-    first = engine.run(rgb, thermal, code).copy()
-    second = engine.run(255 - rgb, thermal, code).copy()
+    first = engine.run(rgb, thermal, code)["fused"].copy()
+    second = engine.run(255 - rgb, thermal, code)["fused"].copy()
     assert np.abs(first.astype(int) - second).max() > 10
-    np.testing.assert_array_equal(engine.run(rgb, thermal, code), first)
+    np.testing.assert_array_equal(engine.run(rgb, thermal, code)["fused"], first)
 
 
 def test_a_failing_backend_is_replaced_with_the_reason(graph, monkeypatch, caplog):
@@ -60,7 +65,7 @@ def test_a_wrong_engine_is_found_out(graph, monkeypatch):
         exact = False
 
         def run(self, rgb, thermal, code):
-            return rgb
+            return dict.fromkeys(("fused", "depth", "sigma"), rgb)
 
     monkeypatch.setitem(base.BACKENDS, "openvino", lambda *_: Wrong())
     engine, refused = base.build(graph, *SIZE, EngineConfig(backend="openvino", device="cpu"))

@@ -88,7 +88,7 @@ def fuse_pair(pipeline: Pipeline, pair: PicturePair, out: Path) -> str | None:
 def _by_size(pairs: list[PicturePair]) -> list[list[PicturePair]]:
     """The pairs grouped by padded size of the visible picture, because an engine serves one size."""
     from thermal_fusion_ros.bags.pictures import picture_size
-    from thermal_fusion_ros.pipeline import padded
+    from thermal_fusion_ros.models.graph import padded
 
     groups: defaultdict[tuple[int, int], list[PicturePair]] = defaultdict(list)
     for pair in pairs:

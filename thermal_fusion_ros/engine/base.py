@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,9 +16,11 @@ from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
 
 log = logging.getLogger(__name__)
 
-# Against eager float32 torch, on uint8 output: half precision rounds, a wrong conversion is off by far more.
-MEAN_TOLERANCE = 1.0
-P999_TOLERANCE = 6.0
+# Against eager float32 torch: half precision rounds, a wrong conversion is off by far more.
+MEAN_TOLERANCE, P999_TOLERANCE = 1.0, 6.0  # of uint8 images
+MEAN_RELATIVE, P999_RELATIVE = 0.02, 0.15  # of depth and its uncertainty
+
+Outputs = dict[str, NDArray[Any]]
 
 
 class Engine(Protocol):
@@ -27,10 +29,8 @@ class Engine(Protocol):
     name: str
     exact: bool  # computes just what eager torch does on a CPU, so there is nothing to check
 
-    def run(
-        self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]
-    ) -> NDArray[np.uint8]:
-        """`rgb` H×W×3, `thermal` H×W, `code` (64,) -> fused H×W×3, valid until the next call."""
+    def run(self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]) -> Outputs:
+        """`rgb` H×W×3, `thermal` H×W, `code` (64,) -> PerceptionGraph's outputs by name, valid until the next call."""
         ...
 
 
@@ -92,11 +92,16 @@ def check(engine: Engine, graph: PerceptionGraph, height: int, width: int) -> No
     """Compare `engine` with eager torch on a fixed input; RuntimeError when they differ by more than rounding."""
     rgb, thermal, code = example_inputs(height, width)
     with torch.inference_mode():
-        wanted = graph.float().cpu()(rgb, thermal, code)[0].numpy().astype(np.int16)
+        wanted = graph.float().cpu()(rgb, thermal, code)
     got = engine.run(rgb[0].numpy(), thermal[0].numpy(), code[0].numpy())
-    error = np.abs(got.astype(np.int16) - wanted)
-    mean, tail = float(error.mean()), float(np.quantile(error, 0.999))
-    if mean > MEAN_TOLERANCE or tail > P999_TOLERANCE:
-        raise RuntimeError(
-            f"output differs from eager torch by {mean:.2f} in the mean, {tail:.0f} in the tail (of 255)"
-        )
+    for name, tensor in zip(graph.outputs, wanted, strict=True):
+        reference = tensor[0].numpy()
+        error = np.abs(got[name].astype(np.float32) - reference)
+        mean_limit, tail_limit, unit = MEAN_TOLERANCE, P999_TOLERANCE, "of 255"
+        if reference.dtype != np.uint8:
+            error, mean_limit, tail_limit, unit = error / reference, MEAN_RELATIVE, P999_RELATIVE, "of 1"
+        mean, tail = float(error.mean()), float(np.quantile(error, 0.999))
+        if not (mean <= mean_limit and tail <= tail_limit):
+            raise RuntimeError(
+                f"{name} differs from eager torch by {mean:.2g} in the mean, {tail:.2g} in the tail ({unit})"
+            )

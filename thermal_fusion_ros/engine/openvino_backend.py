@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from thermal_fusion_ros.config import EngineConfig
+from thermal_fusion_ros.engine.base import Outputs
 from thermal_fusion_ros.engine.cache import EngineCache
 from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
 
@@ -42,17 +43,15 @@ class OpenVinoEngine:
         if config.threads:
             options["INFERENCE_NUM_THREADS"] = config.threads
         compiled = core.compile_model(model, DEVICE, options)
+        self.outputs = graph.outputs
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         self.name = f"openvino-cpu-{precision}"
         self.request: openvino.InferRequest = compiled.create_infer_request()
 
-    def run(
-        self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]
-    ) -> NDArray[np.uint8]:
+    def run(self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]) -> Outputs:
         """See :meth:`Engine.run`."""
         self.request.infer([rgb[None], thermal[None], code[None]], share_inputs=True, share_outputs=True)
-        fused: NDArray[np.uint8] = self.request.get_output_tensor(0).data[0]
-        return fused
+        return {name: self.request.get_output_tensor(i).data[0] for i, name in enumerate(self.outputs)}
 
 
 def _converted(

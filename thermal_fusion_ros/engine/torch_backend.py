@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from thermal_fusion_ros.config import EngineConfig
+from thermal_fusion_ros.engine.base import Outputs
 from thermal_fusion_ros.models.graph import PerceptionGraph
 
 
@@ -37,11 +38,11 @@ class TorchEngine:
         if channels_last:
             self.graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def run(
-        self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]
-    ) -> NDArray[np.uint8]:
+    def run(self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]) -> Outputs:
         """See :meth:`Engine.run`."""
         inputs = (torch.from_numpy(x)[None].to(self.device) for x in (rgb, thermal, code))
         with torch.inference_mode(), torch.autocast(self.device.type, torch.float16, enabled=self.half):
-            fused: NDArray[np.uint8] = self.graph(*inputs)[0].cpu().numpy()
-        return fused
+            images = self.graph(*inputs)
+            return {
+                name: image[0].cpu().numpy() for name, image in zip(self.graph.outputs, images, strict=True)
+            }

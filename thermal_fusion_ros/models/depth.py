@@ -1,0 +1,106 @@
+"""Depth from one image: visible, infrared or fused. One light architecture, trained for each of them separately.
+
+A picture alone cannot tell how large the world is, but it can tell how far things are in units of the camera's own
+height: what stands on the ground at row y is f * height / (y - horizon) away. So the network predicts
+
+    log( depth / (camera height * f / width) ),
+
+f and width in pixels, which needs neither the lens (the canonical camera of Yin et al., Metric3D, ICCV 2023) nor the
+mounting. Metres come from :mod:`thermal_fusion_ros.geometry.scale`. Beside it goes the network's own uncertainty, the
+logarithm of the scale of a Laplace distribution (Kendall & Gal, NIPS 2017).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from thermal_fusion_ros.models.cross_attention import CrossDomainAttention
+
+WIDTHS = (16, 40, 80, 128)  # channels at 1/2, 1/4, 1/8, 1/16 of the input resolution
+FINE = 8  # channels at full resolution
+NATIVE_WIDTH = 320  # pixels of the pictures it is trained on
+STRIDE = 16  # heights and widths are multiples of this
+
+
+def conv(cin: int, cout: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
+    """Convolution, batch normalisation (folded when compiled), ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm2d(cout),
+        nn.ReLU(inplace=True),
+    )
+
+
+class Residual(nn.Module):
+    """relu(x + norm(conv(conv(x))))."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            conv(channels, channels),
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """BCHW -> BCHW."""
+        return torch.relu(x + self.body(x))
+
+
+class Up(nn.Module):
+    """Coarse features to the next finer scale: 1x1, bilinear x2, plus the skip, 3x3."""
+
+    def __init__(self, coarse: int, fine: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(coarse, fine, 1)
+        self.mix = conv(fine, fine)
+
+    def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
+        """Coarse BCHW, skip BC'(2H)(2W) -> features of the skip's shape."""
+        x = nn.functional.interpolate(self.reduce(coarse), scale_factor=2.0, mode="bilinear")
+        out: Tensor = self.mix(x + skip)
+        return out
+
+
+class DepthNet(nn.Module):
+    """1.0 M parameters; 1.8 GFLOP (2 x MAC) at 320x240. `channels`: 3 for colour, 1 for thermal."""
+
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__()
+        w = WIDTHS
+        self.channels = channels
+        self.fine = conv(channels + 2, FINE)
+        self.down2 = conv(channels + 2, w[0], 2)
+        self.down4 = nn.Sequential(conv(w[0], w[1], 2), Residual(w[1]))
+        self.down8 = nn.Sequential(conv(w[1], w[2], 2), Residual(w[2]))
+        self.down16 = nn.Sequential(conv(w[2], w[3], 2), Residual(w[3]))
+        self.context = CrossDomainAttention(w[3])  # of the picture with itself
+        self.mix16 = Residual(w[3])
+        self.up8, self.up4, self.up2 = Up(w[3], w[2]), Up(w[2], w[1]), Up(w[1], w[0])
+        self.up1 = Up(w[0], FINE)
+        self.head = nn.Conv2d(FINE, 2, 3, 1, 1)
+        nn.init.normal_(self.head.weight, std=0.02)
+        with torch.no_grad():
+            self.head.bias.copy_(torch.tensor([2.0, -1.0]))  # type: ignore[union-attr]
+
+    def forward(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Estimate depth.
+
+        image_BCHW in [0, 1], H and W multiples of 16. Returns log depth B1HW, in the unit above, and the logarithm of
+        its uncertainty B1HW.
+        """
+        b, _, h, w = image_BCHW.shape
+        # Where a pixel is, from the middle, in picture widths: the geometry above needs it.
+        columns, rows = (torch.arange(n, device=image_BCHW.device, dtype=image_BCHW.dtype) for n in (w, h))
+        x = ((columns + 0.5) / w - 0.5).reshape(1, 1, 1, w).expand(b, 1, h, w)
+        y = ((rows + 0.5 - 0.5 * h) / w).reshape(1, 1, h, 1).expand(b, 1, h, w)
+        placed = torch.cat([image_BCHW * 2 - 1, 2 * x, 2 * y], dim=1)
+        x2 = self.down2(placed)
+        x4 = self.down4(x2)
+        x8 = self.down8(x4)
+        x16 = self.down16(x8)
+        x16 = self.mix16(self.context(x16, x16))
+        x = self.up1(self.up2(self.up4(self.up8(x16, x8), x4), x2), self.fine(placed))
+        log_depth, log_sigma = self.head(x).split(1, dim=1)
+        return log_depth, log_sigma

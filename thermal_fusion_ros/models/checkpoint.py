@@ -1,4 +1,4 @@
-"""Fusion weights on disk: fp16 safetensors with the vocabulary's codes baked in."""
+"""Weights on disk: fp16 safetensors; fusion weights have the vocabulary's codes baked in."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from torch import nn
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.language.vocabulary import Vocabulary
 from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
+from thermal_fusion_ros.models.depth import DepthNet
 
 SHIPPED = Path(__file__).parent / "weights"
 ARCHITECTURES: dict[str, type[nn.Module]] = {"cross_attention": CrossAttentionFusion}
@@ -46,33 +47,77 @@ def save_fusion(
     projection = tensors["guidance.linear.weight"].float()
     tensors[CODES] = torch.from_numpy(centred) @ projection.T
     metadata = {"architecture": "cross_attention", "nouns": json.dumps(nouns), "about": json.dumps(about)}
+    _write(path, tensors, metadata)
+
+
+def load_fusion(path: Path) -> FusionWeights:
+    """Read what :func:`save_fusion` wrote; :class:`InputError` names what is wrong with the file."""
+    metadata, tensors = _read(path)
+    architecture = metadata.get("architecture")
+    if architecture not in ARCHITECTURES or CODES not in tensors:
+        raise InputError(f"{path}: not fusion weights of this package (architecture: {architecture})")
+    codes = tensors.pop(CODES).numpy()
+    model = CrossAttentionFusion()
+    _fill(model, path, tensors, str(architecture))
+    vocabulary = Vocabulary(tuple(json.loads(metadata["nouns"])), codes)
+    return FusionWeights(model.eval(), vocabulary, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+@dataclass(frozen=True)
+class DepthWeights:
+    """A loaded network in evaluation mode, what it reads (visible, infrared or fused), and the hash of its file."""
+
+    model: DepthNet
+    spectrum: str
+    digest: str
+
+
+def save_depth(path: Path, model: nn.Module, spectrum: str, about: dict[str, Any]) -> None:
+    """Write a DepthNet as fp16, atomically; what batch normalisation has counted stays a whole number."""
+    tensors = {
+        name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+    _write(path, tensors, {"architecture": "depth", "spectrum": spectrum, "about": json.dumps(about)})
+
+
+def load_depth(path: Path) -> DepthWeights:
+    """Read what :func:`save_depth` wrote; :class:`InputError` names what is wrong with the file."""
+    metadata, tensors = _read(path)
+    if metadata.get("architecture") != "depth" or "spectrum" not in metadata:
+        raise InputError(
+            f"{path}: not depth weights of this package (architecture: {metadata.get('architecture')})"
+        )
+    spectrum = metadata["spectrum"]
+    model = DepthNet(channels=1 if spectrum == "infrared" else 3)
+    _fill(model, path, tensors, "depth")
+    return DepthWeights(model.eval(), spectrum, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _write(path: Path, tensors: dict[str, Any], metadata: dict[str, str]) -> None:
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, metadata)
     partial.chmod(0o644)  # safetensors writes files that only their owner may read
     partial.replace(path)
 
 
-def load_fusion(path: Path) -> FusionWeights:
-    """Read what :func:`save_fusion` wrote; :class:`InputError` names what is wrong with the file."""
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: not a readable weight file ({error})") from error
-    architecture = metadata.get("architecture")
-    if architecture not in ARCHITECTURES or CODES not in tensors:
-        raise InputError(f"{path}: not fusion weights of this package (architecture: {architecture})")
-    codes = tensors.pop(CODES).numpy()
-    model = CrossAttentionFusion()
+
+
+def _fill(model: nn.Module, path: Path, tensors: dict[str, Any], architecture: str) -> None:
     try:
-        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        model.load_state_dict(
+            {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+        )
     except RuntimeError as error:
         raise InputError(
             f"{path}: weights do not fit this version's {architecture}; retrain or update"
         ) from error
-    vocabulary = Vocabulary(tuple(json.loads(metadata["nouns"])), codes)
-    return FusionWeights(model.eval(), vocabulary, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def shipped(architecture: str) -> Path:

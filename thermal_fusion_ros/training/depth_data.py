@@ -1,0 +1,180 @@
+"""Training data for depth: simulated pictures with exact depth, real ones with what their labels say about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from thermal_fusion_ros.config import ThermalConfig
+from thermal_fusion_ros.frames import ThermalFrame, ThermalKind
+from thermal_fusion_ros.sensing.thermal import ThermalProcessor
+from thermal_fusion_ros.simulation.dataset import Sample
+from thermal_fusion_ros.training.data import Floats, Image, Labelled, Pair
+
+SKY = np.float16(np.inf)
+SIZE = (192, 256)  # height and width of a training picture
+HEIGHT_M = {"person": 1.7, "car": 1.5, "truck": 3.0, "bus": 3.0, "bicycle": 1.6, "motorcycle": 1.5}
+NARROWEST = 0.72  # crop width, share of the picture's
+
+
+@dataclass(frozen=True)
+class SimulatedPictures:
+    """N pictures as arrays: `rgb` N×H×W×3, `thermal` N×H×W (display), `target` N×H×W float16, see :func:`target`."""
+
+    rgb: Image
+    thermal: Image
+    target: NDArray[np.float16]
+
+
+def target(sample: Sample) -> NDArray[np.float16]:
+    """What :class:`thermal_fusion_ros.models.depth.DepthNet` is to predict, H×W; infinite where there is only sky."""
+    unit = sample.camera_height_m * sample.k[0, 0] / sample.rgb.shape[1]
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isfinite(sample.depth), np.log(sample.depth / unit), SKY).astype(np.float16)
+
+
+def display(counts: NDArray[np.uint16], config: ThermalConfig | None = None) -> Image:
+    """Raw counts H×W as the picture that the pipeline would show, H×W uint8."""
+    view = ThermalProcessor(config or ThermalConfig())(ThermalFrame(0, counts, ThermalKind.COUNTS))
+    return view.display
+
+
+def pack(samples: list[Sample]) -> SimulatedPictures:
+    """Samples of a registered dataset as arrays."""
+    return SimulatedPictures(
+        np.stack([s.rgb for s in samples]),
+        np.stack([display(s.counts) for s in samples]),
+        np.stack([target(s) for s in samples]),
+    )
+
+
+@dataclass(frozen=True)
+class DepthBatch:
+    """`image` B×C×192×256 in [0, 1]. The first `len(target)` are simulated: `target` S×1×192×256, infinite: sky.
+
+    `boxes`: of real pictures, (index in the batch, x0, y0, x1, y1, metres of height), pixels. `teacher` R×2×192×256:
+    log depth and log uncertainty that other networks give for the real pictures, or None.
+    """
+
+    image: Floats
+    target: Floats
+    boxes: tuple[tuple[float, ...], ...]
+    teacher: Floats | None
+
+
+@dataclass(frozen=True)
+class RealPicture:
+    """`image` H×W×C uint8, labelled objects, and `teacher` 2×H×W float16 (log depth, log uncertainty) or None."""
+
+    image: Image
+    objects: tuple[Labelled, ...]
+    teacher: NDArray[np.float16] | None = None
+
+
+def shrink(pair: Pair, width: int) -> Pair:
+    """The pair at another width; the same ratio."""
+    scale = width / pair.thermal.shape[1]
+    rgb, thermal = (
+        np.asarray(cv2.resize(i, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+        for i in (pair.rgb, pair.thermal)
+    )
+    objects = tuple(
+        Labelled(o.label, (o.box[0] * scale, o.box[1] * scale, o.box[2] * scale, o.box[3] * scale))
+        for o in pair.objects
+    )
+    return Pair(pair.name, rgb, thermal, objects)
+
+
+class DepthSampler:
+    """Batches that depend on (seed, step) alone."""
+
+    def __init__(
+        self, images: Image, targets: NDArray[np.float16], real: list[RealPicture], seed: int
+    ) -> None:
+        """`images` N×H×W×C and `targets` N×H×W of the simulator; `real` pictures of about the same width."""
+        self.images, self.targets, self.real, self.seed = images, targets, real, seed
+
+    def batch(self, step: int, simulated: int, real: int) -> DepthBatch:
+        """The batch of training step `step`."""
+        rng = np.random.default_rng((self.seed, step, 2))
+        pictures, targets, boxes, teachers = [], [], [], []
+        for _ in range(simulated):
+            index = int(rng.integers(len(self.images)))
+            window = _window(self.images.shape[1:3], rng)
+            flip = rng.random() < 0.5
+            pictures.append(_crop(self.images[index], window, flip, cv2.INTER_AREA))
+            depth = _crop(self.targets[index].astype(np.float32), window, flip, cv2.INTER_NEAREST)
+            targets.append(depth + np.log(window[2] / self.images.shape[2]))
+        for k in range(real):
+            picture = self.real[int(rng.integers(len(self.real)))]
+            window = _window(picture.image.shape[:2], rng)
+            flip = rng.random() < 0.5
+            pictures.append(_crop(picture.image, window, flip, cv2.INTER_AREA))
+            boxes += [(simulated + k, *box) for box in _boxes(picture.objects, window, flip)]
+            if picture.teacher is not None:
+                shift = np.log(window[2] / picture.image.shape[1])
+                log_depth, log_sigma = (
+                    _crop(layer.astype(np.float32), window, flip, cv2.INTER_LINEAR)
+                    for layer in picture.teacher
+                )
+                teachers.append(np.stack([log_depth + shift, log_sigma]))
+        image = np.stack([_augment(p, rng) for p in pictures])
+        return DepthBatch(
+            np.ascontiguousarray(image.transpose(0, 3, 1, 2)),
+            np.stack(targets)[:, None].astype(np.float32),
+            tuple(boxes),
+            np.stack(teachers).astype(np.float32) if teachers else None,
+        )
+
+
+def _window(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """x, y, width, height of a random crop of the ratio of SIZE."""
+    height, width = shape[:2]
+    widest = min(width, int(height * SIZE[1] / SIZE[0]))
+    across = int(widest * rng.uniform(NARROWEST, 1.0))
+    down = int(across * SIZE[0] / SIZE[1])
+    return int(rng.integers(width - across + 1)), int(rng.integers(height - down + 1)), across, down
+
+
+def _crop(image: NDArray[np.generic], window: tuple[int, int, int, int], flip: bool, how: int) -> Floats:
+    x, y, across, down = window
+    part = np.ascontiguousarray(image[y : y + down, x : x + across])
+    part = cv2.resize(part, SIZE[::-1], interpolation=how).reshape(*SIZE, *image.shape[2:])
+    return part[:, ::-1] if flip else part
+
+
+def _boxes(
+    objects: tuple[Labelled, ...], window: tuple[int, int, int, int], flip: bool
+) -> list[tuple[float, ...]]:
+    """Objects of known height that are wholly inside the crop, x0 y0 x1 y1 metres."""
+    x, y, across, _ = window
+    scale = SIZE[1] / across
+    found: list[tuple[float, ...]] = []
+    for o in objects:
+        x0, y0, x1, y1 = ((edge - origin) * scale for edge, origin in zip(o.box, (x, y, x, y), strict=True))
+        inside = x0 > 1 and y0 > 1 and x1 < SIZE[1] - 1 and y1 < SIZE[0] - 1
+        if o.label in HEIGHT_M and inside and y1 - y0 > 6:
+            if flip:
+                x0, x1 = SIZE[1] - x1, SIZE[1] - x0
+            found.append((x0, y0, x1, y1, HEIGHT_M[o.label]))
+    return found
+
+
+def _augment(image: Floats, rng: np.random.Generator) -> Floats:
+    """Other exposures, tints, curves, blur and noise; uint8 H×W×C -> float32 in [0, 1]."""
+    picture: Floats = image.astype(np.float32).reshape(*SIZE, -1) / 255
+    if rng.random() < 0.8:
+        picture = picture ** float(np.exp(rng.normal(0, 0.3)))
+        gain = np.exp(rng.normal(0, 0.2)) * np.exp(rng.normal(0, 0.06, picture.shape[2]))
+        picture = picture * gain.astype(np.float32) + np.float32(rng.normal(0, 0.05))
+    if rng.random() < 0.25:
+        picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.4, 1.3))).reshape(picture.shape)
+    if rng.random() < 0.5:
+        noise = rng.standard_normal(picture.shape, np.float32)
+        picture = picture + noise * np.float32(rng.uniform(0, 0.04))
+    if rng.random() < 0.15:  # grey: colour must not be all
+        picture = np.repeat(picture.mean(2, keepdims=True), picture.shape[2], 2)
+    return np.clip(picture, 0, 1).astype(np.float32)

@@ -1,0 +1,218 @@
+"""Train a depth network on one kind of picture: visible, infrared, or the fused one that runs online."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.models.checkpoint import load_depth, load_fusion, save_depth, shipped
+from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
+from thermal_fusion_ros.models.depth import NATIVE_WIDTH, STRIDE, DepthNet
+from thermal_fusion_ros.models.guidance import CODE_DIM
+from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
+from thermal_fusion_ros.training import loop
+from thermal_fusion_ros.training.data import Image, Pair, load_pairs
+from thermal_fusion_ros.training.depth_data import (
+    DepthBatch,
+    DepthSampler,
+    RealPicture,
+    pack,
+    shrink,
+)
+
+SPECTRA = ("visible", "infrared", "fused")
+FAR = 4.5  # of log depth, canonical unit: about 100 m for a camera at 1.35 m
+
+
+@dataclass(frozen=True)
+class Settings(loop.LoopSettings):
+    """Everything that shapes a run; stored with its result."""
+
+    steps: int = 5_000
+    batch: int = 8
+    learning_rate: float = 2e-3
+    spectrum: str = "fused"
+    samples: int = 2_400  # rendered pictures
+    real: int = 2  # pictures of a batch that are real
+    edges: float = 0.5
+    sky: float = 0.3
+    labels: float = 0.3
+    teacher: float = 0.3
+
+
+def train(
+    data: Path, out: Path, settings: Settings, *, cache: Path, workers: int = 0, stop_at: int | None = None
+) -> Path:
+    """Train, resuming from ``out``; returns the path of the fp16 weights. `cache` keeps rendered pictures.
+
+    The fused network also learns, on real pictures, from the visible and the infrared one, whichever is surer; both
+    must have been trained before. Raises :class:`InputError` when something is missing.
+    """
+    if settings.spectrum not in SPECTRA:
+        raise InputError(f"spectrum {settings.spectrum!r}: one of {', '.join(SPECTRA)}")
+    pairs = [shrink(pair, NATIVE_WIDTH) for pair in load_pairs(data)]
+    dataset = SimulatedDataset(DatasetSpec(count=settings.samples, seed=settings.seed), cache)
+    simulated = pack(list(dataset.samples(workers)))
+    fusion = load_fusion(shipped("cross_attention")).model if settings.spectrum == "fused" else None
+    images = np.stack(list(pictures(simulated.rgb, simulated.thermal, settings.spectrum, fusion)))
+    real = real_pictures(pairs, settings.spectrum, fusion)
+    sampler = DepthSampler(images, simulated.target, real, settings.seed)
+    torch.manual_seed(settings.seed)
+    model = DepthNet(channels=images.shape[3])
+    path = out / f"depth_{settings.spectrum}.safetensors"
+
+    def terms(step: int) -> dict[str, Tensor]:
+        return loss_terms(model, sampler.batch(step, settings.batch - settings.real, settings.real), settings)
+
+    def save(average: nn.Module, step: int) -> None:
+        save_depth(path, average, settings.spectrum, {"settings": asdict(settings), "step": step})
+
+    loop.run(model, terms, save, out, settings, stop_at=stop_at)
+    return path
+
+
+@torch.inference_mode()
+def pictures(
+    rgb: Image, thermal: Image, spectrum: str, fusion: CrossAttentionFusion | None
+) -> Iterator[Image]:
+    """The pictures (H×W×C uint8) that the network of `spectrum` reads, from N×H×W×3 and N×H×W."""
+    for colour, heat in zip(rgb, thermal, strict=True):
+        if spectrum == "visible":
+            yield colour
+        elif spectrum == "infrared":
+            yield heat[..., None]
+        else:
+            assert fusion is not None
+            yield fuse(fusion, colour, heat)
+
+
+def fuse(fusion: CrossAttentionFusion, rgb: Image, thermal: Image) -> Image:
+    """H×W×3 and H×W, uint8 of any size -> the fused picture H×W×3, uint8, without text."""
+    height, width = thermal.shape
+    bottom, right = -height % 32, -width % 32
+    colour = np.pad(rgb, ((0, bottom), (0, right), (0, 0)), mode="reflect")
+    heat = np.pad(thermal, ((0, bottom), (0, right)), mode="reflect")
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        fused = fusion(
+            torch.from_numpy(colour)[None].permute(0, 3, 1, 2).float() / 255,
+            torch.from_numpy(heat)[None, None].float() / 255,
+            torch.zeros(1, CODE_DIM),
+        )
+    image: Image = (fused[0].float().permute(1, 2, 0) * 255 + 0.5).to(torch.uint8).numpy()
+    return image[:height, :width]
+
+
+def real_pictures(pairs: list[Pair], spectrum: str, fusion: CrossAttentionFusion | None) -> list[RealPicture]:
+    """Real pairs as the network of `spectrum` sees them, with the teachers' opinion for the fused one."""
+    made = (next(pictures(p.rgb[None], p.thermal[None], spectrum, fusion)) for p in pairs)
+    if spectrum != "fused":
+        return [RealPicture(image, p.objects) for image, p in zip(made, pairs, strict=True)]
+    teachers = [load_depth(shipped(f"depth_{name}")).model for name in ("visible", "infrared")]
+    return [
+        RealPicture(image, p.objects, surest(teachers, (p.rgb, p.thermal[..., None])))
+        for image, p in zip(made, pairs, strict=True)
+    ]
+
+
+def surest(networks: list[DepthNet], images: tuple[Image, ...]) -> NDArray[np.float16]:
+    """Log depth and log uncertainty 2×H×W, per pixel those of the network that is surer."""
+    answers = [np.stack(predict(network, image)) for network, image in zip(networks, images, strict=True)]
+    choice = np.argmin([a[1] for a in answers], axis=0)
+    return np.choose(choice[None], answers).astype(np.float16)
+
+
+@torch.inference_mode()
+def predict(network: DepthNet, image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Log depth and log uncertainty, H×W, of a picture H×W×C uint8 of about the native width."""
+    height, width = image.shape[:2]
+    padded = np.pad(image, ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0)), mode="reflect")
+    tensor = torch.from_numpy(padded)[None].permute(0, 3, 1, 2).float() / 255
+    log_depth, log_sigma = (x[0, 0, :height, :width].float().numpy() for x in network.eval()(tensor))
+    return log_depth, log_sigma
+
+
+def loss_terms(model: nn.Module, batch: DepthBatch, settings: Settings) -> dict[str, Tensor]:
+    """Every weighted term of the loss of one batch."""
+    with torch.autocast("cpu", torch.bfloat16):
+        log_depth, log_sigma = model(torch.from_numpy(batch.image).to(memory_format=torch.channels_last))
+    log_depth, log_sigma = log_depth.float(), log_sigma.float().clamp(-5, 1)
+    target = torch.from_numpy(batch.target)
+    count = len(target)
+    terms = simulated_terms(log_depth[:count], log_sigma[:count], target, settings)
+    terms["labels"] = settings.labels * label_loss(log_depth, batch.boxes)
+    if batch.teacher is not None:
+        opinion = torch.from_numpy(batch.teacher)
+        weight = torch.sigmoid((-1.6 - opinion[:, 1:]) / 0.3)  # surer than 20 %
+        difference = _centred(log_depth[count:], weight) - _centred(opinion[:, :1], weight)
+        terms["teacher"] = settings.teacher * (difference.abs() * weight).mean()
+    return terms
+
+
+def simulated_terms(
+    log_depth: Tensor, log_sigma: Tensor, target: Tensor, settings: Settings
+) -> dict[str, Tensor]:
+    """Terms of pictures with exact depth, all S1HW: likelihood, absolute error, edges, sky."""
+    known = torch.isfinite(target)
+    safe = torch.where(known, target, torch.zeros_like(target))
+    weight = known.float()
+    total = weight.sum().clamp_min(1)
+    error = (log_depth - safe) * weight
+    likelihood = (error.detach().abs() * torch.exp(-log_sigma) + log_sigma) * weight
+    edges = torch.zeros(())
+    for _ in range(3):  # differences of neighbours at three scales: sharp steps, flat surfaces
+        for axis in (2, 3):
+            both = weight.narrow(axis, 1, weight.shape[axis] - 1) * weight.narrow(
+                axis, 0, weight.shape[axis] - 1
+            )
+            edges = edges + (torch.diff(error, dim=axis).abs() * both).sum() / both.sum().clamp_min(1)
+        error, weight = error[..., ::2, ::2], weight[..., ::2, ::2]
+    beyond = torch.relu(FAR - log_depth) * (~known).float()
+    return {
+        "depth": ((log_depth - safe).abs() * known).sum() / total,
+        "likelihood": 0.3 * likelihood.sum() / total,
+        "edges": settings.edges * edges,
+        "sky": settings.sky * beyond.mean(),
+    }
+
+
+def label_loss(log_depth: Tensor, boxes: tuple[tuple[float, ...], ...]) -> Tensor:
+    """What labelled objects of known height say: the ratios of their distances, the ground at their feet, and that
+    what is seen above their heads is behind them.
+    """
+    losses = []
+    by_picture: dict[int, list[tuple[Tensor, float]]] = {}
+    for index, x0, y0, x1, y1, metres in boxes:
+        image = log_depth[int(index), 0]
+        width, height = x1 - x0, y1 - y0
+        own = _mean(image, x0 + 0.3 * width, y0 + 0.2 * height, x1 - 0.3 * width, y1 - 0.2 * height)
+        feet = _mean(image, x0, y1 + 0.01 * height, x1, y1 + 0.06 * height + 1)
+        above = _mean(image, x0, y0 - 0.15 * height - 1, x1, y0 - 0.05 * height)
+        losses += [0.5 * (feet - own).abs(), 0.5 * torch.relu(own - above)]
+        # depth = metres * f / height: the same unknown factor for all objects of a picture
+        by_picture.setdefault(int(index), []).append((own, float(np.log(metres / height))))
+    for found in by_picture.values():
+        for i in range(1, len(found)):
+            (first, a), (second, b) = found[i - 1], found[i]
+            losses.append(((first - second) - (a - b)).abs())
+    return torch.stack(losses).mean() if losses else torch.zeros(())
+
+
+def _mean(image: Tensor, x0: float, y0: float, x1: float, y1: float) -> Tensor:
+    height, width = image.shape
+    left, top = min(max(int(x0), 0), width - 1), min(max(int(y0), 0), height - 1)
+    right, bottom = min(max(int(x1) + 1, left + 1), width), min(max(int(y1) + 1, top + 1), height)
+    return image[top:bottom, left:right].mean()
+
+
+def _centred(image: Tensor, weight: Tensor) -> Tensor:
+    """Without the weighted mean: teachers are believed up to a factor."""
+    return image - (image * weight).sum((1, 2, 3), keepdim=True) / weight.sum(
+        (1, 2, 3), keepdim=True
+    ).clamp_min(1e-6)

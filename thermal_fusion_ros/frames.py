@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from thermal_fusion_ros.geometry.scale import MetricScale
 
 
 class ThermalKind(str, Enum):
@@ -57,6 +59,11 @@ class Perception:
     where the source is radiometric, NaN where invalid; `frozen`: the thermal camera repeats a frame (FFC). All at the
     size of the RGB frame. The arrays belong to the pipeline and are overwritten by the next call: copy what must
     outlive it.
+
+    `depth` H×W float32, metres along the optical axis (REP-118) at the size of the RGB frame, NaN where invalid or too
+    uncertain; None without a metric scale, and then `depth_refused` says why. `relative_depth` h×w float32, without a
+    unit, and `depth_sigma` h×w float32, its uncertainty as a share of itself: both at the size that the network
+    predicts. `scale` is what makes metres of it, `scale_state` what the diagnostics tell of that.
     """
 
     stamp_ns: int
@@ -66,3 +73,9 @@ class Perception:
     temperature_k: NDArray[np.float32] | None = None
     frozen: bool = False
     stage_ms: dict[str, float] = field(default_factory=dict)
+    depth: NDArray[np.float32] | None = None
+    relative_depth: NDArray[np.float32] | None = None
+    depth_sigma: NDArray[np.float32] | None = None
+    scale: MetricScale | None = None
+    scale_state: dict[str, Any] = field(default_factory=dict)
+    depth_refused: str = ""

@@ -45,10 +45,13 @@ class PerceptionGraph(nn.Module):
         fused image, uint8 BHW3; and, float32 Bhw with h = H / :func:`depth_reduction`, depth in units of camera height
         times f / width (see :mod:`thermal_fusion_ros.models.depth`), and its relative uncertainty.
         """
-        rgb = rgb_BHW3.permute(0, 3, 1, 2).float() / 255.0
-        thermal = thermal_BHW.unsqueeze(1).float() / 255.0
-        fused = self.fusion(rgb, thermal, code_BD)
-        shown = (fused * 255.0 + 0.5).clamp(0.0, 255.0).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        dtype = next(self.parameters()).dtype  # half where an engine has made it so
+        # TensorRT takes bytes at its borders only: cast first on the way in, last on the way out.
+        rgb = (rgb_BHW3.to(dtype) / 255.0).permute(0, 3, 1, 2)
+        thermal = (thermal_BHW.to(dtype) / 255.0).unsqueeze(1)
+        fused = self.fusion(rgb, thermal, code_BD.to(dtype))
+        shown = (fused.float() * 255.0 + 0.5).clamp(0.0, 255.0)
+        shown = shown.permute(0, 2, 3, 1).contiguous().to(torch.uint8)
         if self.depth is None:
             return (shown,)
         reduction = depth_reduction(rgb_BHW3.shape[2])

@@ -15,31 +15,29 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from thermal_fusion_ros.models.cross_attention import CrossDomainAttention
-
 WIDTHS = (16, 40, 80, 128)  # channels at 1/2, 1/4, 1/8, 1/16 of the input resolution
 FINE = 8  # channels at full resolution
 NATIVE_WIDTH = 320  # pixels of the pictures it is trained on
 STRIDE = 16  # heights and widths are multiples of this
 
 
-def conv(cin: int, cout: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
-    """Convolution, batch normalisation (folded when compiled), ReLU."""
+def conv(cin: int, cout: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    """3x3 convolution, batch normalisation (folded when compiled), ReLU."""
     return nn.Sequential(
-        nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False),
+        nn.Conv2d(cin, cout, 3, stride, dilation, dilation, bias=False),
         nn.BatchNorm2d(cout),
         nn.ReLU(inplace=True),
     )
 
 
 class Residual(nn.Module):
-    """relu(x + norm(conv(conv(x))))."""
+    """relu(x + norm(conv(conv(x)))); a larger `dilation` looks farther."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, dilation: int = 1) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            conv(channels, channels),
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            conv(channels, channels, dilation=dilation),
+            nn.Conv2d(channels, channels, 3, 1, dilation, dilation, bias=False),
             nn.BatchNorm2d(channels),
         )
 
@@ -64,7 +62,7 @@ class Up(nn.Module):
 
 
 class DepthNet(nn.Module):
-    """1.0 M parameters; 1.8 GFLOP (2 x MAC) at 320x240. `channels`: 3 for colour, 1 for thermal."""
+    """1.3 M parameters; 1.8 GFLOP (2 x MAC) at 320x240. `channels`: 3 for colour, 1 for thermal."""
 
     def __init__(self, channels: int = 3) -> None:
         super().__init__()
@@ -75,8 +73,7 @@ class DepthNet(nn.Module):
         self.down4 = nn.Sequential(conv(w[0], w[1], 2), Residual(w[1]))
         self.down8 = nn.Sequential(conv(w[1], w[2], 2), Residual(w[2]))
         self.down16 = nn.Sequential(conv(w[2], w[3], 2), Residual(w[3]))
-        self.context = CrossDomainAttention(w[3])  # of the picture with itself
-        self.mix16 = Residual(w[3])
+        self.context = nn.Sequential(Residual(w[3], 2), Residual(w[3], 4))  # sees the whole picture
         self.up8, self.up4, self.up2 = Up(w[3], w[2]), Up(w[2], w[1]), Up(w[1], w[0])
         self.up1 = Up(w[0], FINE)
         self.head = nn.Conv2d(FINE, 2, 3, 1, 1)
@@ -99,8 +96,7 @@ class DepthNet(nn.Module):
         x2 = self.down2(placed)
         x4 = self.down4(x2)
         x8 = self.down8(x4)
-        x16 = self.down16(x8)
-        x16 = self.mix16(self.context(x16, x16))
+        x16 = self.context(self.down16(x8))
         x = self.up1(self.up2(self.up4(self.up8(x16, x8), x4), x2), self.fine(placed))
         log_depth, log_sigma = self.head(x).split(1, dim=1)
         return log_depth, log_sigma

@@ -37,7 +37,7 @@ class Settings(loop.LoopSettings):
 
     steps: int = 5_000
     batch: int = 8
-    learning_rate: float = 2e-3
+    learning_rate: float = 1.5e-3
     spectrum: str = "fused"
     samples: int = 2_400  # rendered pictures
     real: int = 2  # pictures of a batch that are real

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from thermal_fusion_ros.geometry.readings import Reading
+from thermal_fusion_ros.geometry.scale_readings import Reading
 from thermal_fusion_ros.sensing.camera import CameraModel, Floats
 from thermal_fusion_ros.sensing.orientation_field import Field, orientation_field
 from thermal_fusion_ros.sensing.rig import Rig

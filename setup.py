@@ -26,7 +26,13 @@ setup(
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={
-        NAME: ["models/weights/*.safetensors", "models/weights/*.md", "evaluation/page/*", "py.typed"]
+        NAME: [
+            "models/weights/*.safetensors",
+            "models/weights/*.md",
+            "evaluation/page/*",
+            "language/visibility.json",
+            "py.typed",
+        ]
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),

@@ -1,0 +1,281 @@
+"""`python -m benchmark.captions`: what captions say, against the facts of simulated worlds that nothing was fitted on.
+
+The captioner is given the true objects, so this measures the captioner and not the detector; every picture is captioned
+on its own, without the help of earlier ones. `--fit` fits the measures of light and air again (on training worlds and
+on real training pictures taken in clear air) and writes them into the package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.context import ROOT
+from benchmark.markdown import table
+from thermal_fusion_ros.bags.pictures import match_pictures, read_thermal, read_visible
+from thermal_fusion_ros.config import ThermalConfig
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.frames import ThermalFrame, ThermalKind
+from thermal_fusion_ros.language import visibility
+from thermal_fusion_ros.language.captioner import LIGHT_WORDS, Caption, Captioner
+from thermal_fusion_ros.language.scene import LABELS, Scene, SeenObject, see
+from thermal_fusion_ros.sensing.thermal import ThermalProcessor
+from thermal_fusion_ros.simulation.dataset import DatasetSpec, Sample, SimulatedDataset
+from thermal_fusion_ros.simulation.truth import ObjectTruth
+
+TOLERANCE = 0.15
+SMALLEST = 40  # pixels of a 320×240 picture: smaller objects are not fed to the captioner
+THIN = 0.9  # air that lets through more visible light on average than this counts as clear
+SIZE = {"width": 320, "height": 240}
+SHOWN = 12
+
+# Fitting: simulated training worlds, and real training pictures. Their air is clear; the light is given where known.
+FIT_SAMPLES, GAMMA, GAIN, RIDGE, REAL_WEIGHT = 2000, 0.35, 0.15, 1e-3, 2.0
+USUAL = (1, 99)  # percentiles between which a measure is believed
+REAL_LIGHT = {"llvip": "night", "m3svd_0113_1714": "day", "m3svd_0111_1716": "day"}
+NOT_CLEAR = "m3svd_0117_1605"  # real smoke, of changing density: neither fitted nor counted
+
+
+def display(counts: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Counts as the pipeline shows them."""
+    frame = ThermalFrame(0, counts, ThermalKind.COUNTS)
+    return ThermalProcessor(ThermalConfig())(frame).display.copy()
+
+
+def true_objects(sample: Sample) -> list[ObjectTruth]:
+    """The objects of the captioner's kinds that are large enough to be found."""
+    return [o for o in sample.objects if o.label in LABELS and o.pixels >= SMALLEST]
+
+
+def given(sample: Sample, thermal: NDArray[np.uint8], measured: bool) -> tuple[SeenObject, ...]:
+    """The true objects as the captioner gets them, with their exact depth or what `see` makes of the exact map."""
+    objects = true_objects(sample)
+    boxes = [(o.label, tuple(map(float, o.box)), 1.0) for o in objects]
+    seen = see(boxes, thermal, sample.depth, fx=sample.k[0, 0], cx=sample.k[0, 2], metric=True)  # type: ignore[arg-type]
+    if measured:
+        return seen
+    assert len(seen) == len(objects)
+    return tuple(
+        SeenObject(s.label, s.box, 1.0, o.depth_m, True, 0.0, o.bearing_deg, s.size, s.heat)
+        for s, o in zip(seen, objects, strict=True)
+    )
+
+
+def distances(caption: Caption, sample: Sample) -> Iterator[bool]:
+    """For every object that a phrase with metres stands for: is its true distance within the tolerance?"""
+    truth = {tuple(map(float, o.box)): o for o in true_objects(sample)}
+    for phrase in caption.phrases:
+        for box in phrase.boxes if phrase.distances_m else ():
+            true = truth[box].distance_m
+            low, high = phrase.distances_m[0], phrase.distances_m[-1]
+            yield low * (1 - TOLERANCE) <= true * (1 + 1e-9) and true <= high * (1 + TOLERANCE)
+
+
+def all_there(caption: Caption, sample: Sample) -> bool:
+    """Whether every phrase names no more than there is of its kind on its side (straight ahead counts for both)."""
+    for phrase in caption.phrases:
+        side = -1 if "right" in phrase.text else 1 if "left" in phrase.text else 0
+        there = [o for o in true_objects(sample) if o.label == phrase.noun and side * o.bearing_deg >= 0]
+        if phrase.count > len(there):
+            return False
+    return True
+
+
+def simulated(samples: Sequence[Sample]) -> str:
+    """Tables of the whole held-out set."""
+    stated: dict[bool, list[bool]] = {False: [], True: []}
+    honest: list[bool] = []
+    words: list[int] = []
+    light: Counter[tuple[str, str]] = Counter()
+    air: Counter[tuple[str, str]] = Counter()
+    shown = []
+    for sample in _progress(samples):
+        thermal = display(sample.counts)
+        seen = visibility.look(sample.rgb, thermal)
+        for measured in (False, True):
+            scene = Scene(0, given(sample, thermal, measured), seen)
+            caption = Captioner()(scene)
+            stated[measured] += distances(caption, sample)
+            if not measured:
+                honest.append(all_there(caption, sample))
+                words.append(len(caption.text.split()))
+                light[LIGHT_WORDS[sample.facts["time"]], caption.light or "(none)"] += 1
+                air[_air(sample), caption.air or "(none)"] += 1
+                if sample.index % max(len(samples) // SHOWN, 1) == 0:
+                    shown.append(f"- {sample.facts['world']}, {sample.facts['condition']}: “{caption.text}”")
+    rows = [
+        [f"stated distances within {TOLERANCE:.0%}, given the objects' depth", _share(stated[False])],
+        [
+            f"stated distances within {TOLERANCE:.0%}, depth taken from the exact map by box",
+            _share(stated[True]),
+        ],
+        ["captions that name no object that is not there", _share(honest)],
+        ["most words in a caption", str(max(words))],
+    ]
+    parts = [
+        table(["captions", ""], rows),
+        f"Light: fact (rows) and word.\n\n{_confusion(light, [*LIGHT_WORDS.values(), '(none)'])}",
+        f"Air: fact (rows; *thin* lets more than {THIN:.0%} of the light through) and word.\n\n"
+        + _confusion(air, ["(none)", "fog", "smoke", "smoke or fog"]),
+        "\n".join(shown),
+    ]
+    return "\n\n".join(parts)
+
+
+def real(data: Path) -> str:
+    """What is said about real validation pictures, all taken in air clear enough, by data set."""
+    rows: dict[str, Counter[str]] = {}
+    for name, source, rgb, thermal in _real_pairs(data, "val"):
+        caption = Captioner()(Scene(0, (), visibility.look(rgb, thermal)))
+        group = source + {"D": " day", "N": " night"}.get(name[-1], "") if source == "MSRS" else source
+        rows.setdefault(group, Counter()).update(
+            [caption.light or "no light word", caption.air or "no air word"]
+        )
+    columns = [*LIGHT_WORDS.values(), "no light word", "fog", "smoke", "smoke or fog", "no air word"]
+    return table(
+        ["data set", *columns],
+        [[name, *(str(row[c]) for c in columns)] for name, row in sorted(rows.items())],
+    )
+
+
+def fit(samples: Sequence[Sample], data: Path) -> dict[str, object]:
+    """The table that :mod:`visibility` reads: two ridge-penalised multinomial logistic regressions."""
+    x: list[NDArray[np.float32]] = []
+    light: list[int] = []
+    air: list[int] = []
+    weight: list[float] = []
+
+    def add(
+        rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], a_light: int, an_air: int, a_weight: float
+    ) -> None:
+        rng = np.random.default_rng(len(x))
+        for picture in (rgb, _other_exposure(rgb, rng)):
+            x.append(visibility.measure(picture, thermal))
+            light.append(a_light)
+            air.append(an_air)
+            weight.append(a_weight)
+
+    for sample in _progress(samples):
+        kind = _air(sample)
+        an_air = visibility.AIR.index(kind) if kind in visibility.AIR else 0
+        add(sample.rgb, display(sample.counts), visibility.LIGHT.index(sample.facts["time"]), an_air, 1.0)
+    for name, _, rgb, thermal in _real_pairs(data, "train"):
+        if not name.startswith(NOT_CLEAR):
+            known = next((word for start, word in REAL_LIGHT.items() if name.startswith(start)), None)
+            add(rgb, thermal, -1 if known is None else visibility.LIGHT.index(known), 0, REAL_WEIGHT)
+    low, high = np.percentile(np.stack(x), USUAL, axis=0)
+    inside = np.clip(np.stack(x), low, high)
+    return {
+        "measures": list(visibility.MEASURES),
+        "low": np.round(low, 4).tolist(),
+        "high": np.round(high, 4).tolist(),
+        "light": _regress(inside, np.array(light), np.array(weight)),
+        "air": _regress(inside, np.array(air), np.array(weight)),
+    }
+
+
+def _regress(x: NDArray[np.float32], y: NDArray[np.int_], weight: NDArray[np.float64]) -> dict[str, object]:
+    """Weights (measures×classes) and bias; rows with a negative class are left out."""
+    from scipy.optimize import minimize
+
+    known = y >= 0
+    values, y, weight = x[known].astype(np.float64), y[known], weight[known] / weight[known].sum()
+    mean, spread = values.mean(0), values.std(0)
+    values = (values - mean) / spread
+    hot = np.eye(y.max() + 1)[y]
+    shape = (values.shape[1], hot.shape[1])
+
+    def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        w, b = flat[: -shape[1]].reshape(shape), flat[-shape[1] :]
+        z = values @ w + b
+        z -= z.max(1, keepdims=True)
+        p = np.exp(z)
+        p /= p.sum(1, keepdims=True)
+        slope = weight[:, None] * (p - hot)
+        gradient = np.concatenate([(values.T @ slope + 2 * RIDGE * w).ravel(), slope.sum(0)])
+        return float(-(weight * np.log((p * hot).sum(1) + 1e-12)).sum() + RIDGE * (w**2).sum()), gradient
+
+    best = minimize(loss, np.zeros(shape[0] * shape[1] + shape[1]), jac=True, method="L-BFGS-B").x
+    w = best[: -shape[1]].reshape(shape) / spread[:, None]
+    b = best[-shape[1] :] - mean @ w
+    return {"weight": np.round(w, 4).tolist(), "bias": np.round(b, 4).tolist()}
+
+
+def _other_exposure(rgb: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The picture of a camera with another exposure and film curve: brightness alone must not tell day from night."""
+    curve = (np.arange(256) / 255) ** np.exp(rng.uniform(-GAMMA, GAMMA)) * np.exp(rng.uniform(-GAIN, GAIN))
+    return np.clip(255 * curve, 0, 255).astype(np.uint8)[rgb]
+
+
+def _air(sample: Sample) -> str:
+    kind: str = sample.facts["air"]
+    return f"{kind}, thin" if kind != "clear" and sample.facts["mean_transmission"] >= THIN else kind
+
+
+def _real_pairs(data: Path, split: str) -> Iterator[tuple[str, str, NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Name, data set, visible and thermal picture."""
+    manifest = data / "manifest.json"
+    if not manifest.is_file():
+        raise InputError(f"no {manifest}; say where the recorded data is with --data")
+    source = {e["name"]: e["source"] for e in json.loads(manifest.read_text()) if e["split"] == split}
+    pairs, _ = match_pictures(data / split / "vi", data / split / "ir")
+    for pair in _progress(pairs):
+        name = pair.visible.stem
+        yield name, source[name], read_visible(pair.visible), read_thermal(pair.thermal).astype(np.uint8)
+
+
+def _share(those: Sequence[bool]) -> str:
+    return f"{np.mean(those):.1%} of {len(those)}"
+
+
+def _confusion(counts: Counter[tuple[str, str]], columns: Sequence[str]) -> str:
+    facts = sorted({fact for fact, _ in counts})
+    return table(
+        ["fact", *columns], [[fact, *(str(counts[fact, word]) for word in columns)] for fact in facts]
+    )
+
+
+def _progress(items: Sequence) -> Iterator:
+    from tqdm import tqdm
+
+    return iter(tqdm(items, unit=" pairs", disable=None))
+
+
+def main() -> int:
+    """Print the tables; bad input is one line and code 2."""
+    parser = argparse.ArgumentParser(prog="python -m benchmark.captions", description=__doc__)
+    default = Path(os.environ.get("TFR_DATA") or ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=default, metavar="DIR", help="data with train/ and val/")
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / "runs" / "benchmark", metavar="DIR", help="for simulated pictures"
+    )
+    parser.add_argument("--samples", type=int, default=240, metavar="N", help="held-out pictures (240)")
+    parser.add_argument("--fit", action="store_true", help="fit the measures of light and air first")
+    args = parser.parse_args()
+    try:
+        if args.fit:
+            training = SimulatedDataset(
+                DatasetSpec(count=FIT_SAMPLES, split="train", **SIZE), args.work / "simulated"
+            )
+            fitted = json.dumps(fit(training, args.data), indent=1)
+            visibility.MODEL.write_text(fitted + "\n", encoding="utf-8")
+            visibility.model.cache_clear()
+        spec = DatasetSpec(count=args.samples, seed=5, split="val", per_world=6, **SIZE)
+        print(simulated(SimulatedDataset(spec, args.work / "simulated")))
+        print(f"\nReal pictures.\n\n{real(args.data)}")
+    except InputError as error:
+        print(f"benchmark.captions: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

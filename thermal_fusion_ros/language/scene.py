@@ -1,0 +1,135 @@
+"""What a caption is made from: the objects in sight, how far, where and how warm they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.language.visibility import Visibility
+
+LABELS = ("person", "car", "truck", "bus", "motorcycle", "bicycle", "traffic light")
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class SeenObject:
+    """One detected object.
+
+    `label` is one of :data:`LABELS`; `box` x0 y0 x1 y1 pixels; `score` 0..1; `depth` along the optical axis, farther
+    is larger: metres if `metric`, else in any unit (that of ``Scene.median_depth``); None or NaN where unknown.
+    `sigma` is the relative standard deviation of that depth, scale included. `bearing_deg` is left positive (REP-103).
+    `size` is the share of the picture that the box covers; `heat` (-1..1) how much brighter the object is in the
+    thermal display than what surrounds it; `temperature_k` its median where the camera is radiometric.
+    """
+
+    label: str
+    box: Box
+    score: float = 1.0
+    depth: float | None = None
+    metric: bool = False
+    sigma: float = 0.0
+    bearing_deg: float = 0.0
+    size: float = 0.0
+    heat: float = 0.0
+    temperature_k: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.label not in LABELS:
+            raise InputError(f"caption: object {self.label!r} is none of {', '.join(LABELS)}")
+
+    @property
+    def distance(self) -> float | None:
+        """Straight distance on the ground, in the unit of `depth`; None where unknown."""
+        if self.depth is None or not math.isfinite(self.depth) or self.depth <= 0:
+            return None
+        return self.depth / max(math.cos(math.radians(self.bearing_deg)), 0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything a caption tells of one moment.
+
+    `stamp_ns` is the stamp of the picture; `median_depth` that of the picture, in the unit of the objects' depth: what
+    "near" and "far" are measured against where there are no metres.
+    """
+
+    stamp_ns: int
+    objects: tuple[SeenObject, ...]
+    visibility: Visibility | None = None
+    median_depth: float | None = None
+
+
+def see(
+    detections: Sequence[tuple[str, Box, float]],
+    thermal: NDArray[np.uint8],
+    depth: NDArray[np.float32] | None = None,
+    *,
+    fx: float,
+    cx: float,
+    metric: bool = False,
+    sigma: float = 0.0,
+    temperature_k: NDArray[np.float32] | None = None,
+) -> tuple[SeenObject, ...]:
+    """Detections (label, box, score) with the distance, bearing and heat that the other images give them.
+
+    All images are H×W in the RGB frame: `thermal` the display image, `depth` along the optical axis (NaN: unknown),
+    `temperature_k` kelvin (NaN: invalid). `fx`, `cx` are the RGB camera's, in pixels; `metric` and `sigma` belong to
+    `depth`.
+    """
+    height, width = thermal.shape
+    seen = []
+    for label, box, score in detections:
+        x0, y0, x1, y1 = box
+        inner = _inside(box, 0.5, 0.6, height, width)
+        if inner is None:
+            continue
+        seen.append(
+            SeenObject(
+                label,
+                box,
+                score,
+                depth=None if depth is None else _median(depth[inner]),
+                metric=metric and depth is not None,
+                sigma=sigma,
+                bearing_deg=math.degrees(math.atan2(cx - 0.5 * (x0 + x1), fx)),
+                size=min(max((x1 - x0) * (y1 - y0) / (height * width), 0.0), 1.0),
+                heat=_heat(thermal, box, inner),
+                temperature_k=None if temperature_k is None else _median(temperature_k[inner]),
+            )
+        )
+    return tuple(seen)
+
+
+def _heat(thermal: NDArray[np.uint8], box: Box, inner: tuple[slice, slice]) -> float:
+    """Brightness of the box's middle less that of a frame around the box, -1..1."""
+    height, width = thermal.shape
+    around = _inside(box, 1.6, 1.2, height, width)
+    own = _inside(box, 1.0, 1.0, height, width)
+    assert around is not None
+    assert own is not None
+    frame = np.ones((height, width), bool)[around]
+    y, x = around[0].start, around[1].start
+    frame[own[0].start - y : own[0].stop - y, own[1].start - x : own[1].stop - x] = False
+    if not frame.any():
+        return 0.0
+    return float(np.median(thermal[inner]) - np.median(thermal[around][frame])) / 255
+
+
+def _median(values: NDArray[np.float32]) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if 2 * known.size > values.size else None
+
+
+def _inside(box: Box, across: float, down: float, height: int, width: int) -> tuple[slice, slice] | None:
+    """Rows and columns of `box` scaled about its middle, inside the picture; None if that is empty."""
+    x, y = 0.5 * (box[0] + box[2]), 0.5 * (box[1] + box[3])
+    half_w, half_h = 0.5 * across * (box[2] - box[0]), 0.5 * down * (box[3] - box[1])
+    columns = slice(max(round(x - half_w), 0), min(max(round(x + half_w), round(x - half_w) + 1), width))
+    rows = slice(max(round(y - half_h), 0), min(max(round(y + half_h), round(y - half_h) + 1), height))
+    return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None

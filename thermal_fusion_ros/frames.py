@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from thermal_fusion_ros.geometry.scale import MetricScale
 
+FUSED, DEPTH, POINTS = "fused", "depth", "points"  # what can be wanted of a pipeline
+
 
 class ThermalKind(str, Enum):
     """What the numbers of a thermal image are."""

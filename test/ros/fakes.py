@@ -37,6 +37,10 @@ class FakePipeline:
         self.updates = []
         self.registration, self.registration_counters = {}, Counter()
         self.rigs = []
+        self.wanted = frozenset()
+        self.wants = []  # what was wanted of every pair
+        self.depth: dict = {}  # fields of every Perception from now on
+        self.range_points = []
         self.resets = 0
 
     def process(self, pair):
@@ -46,6 +50,7 @@ class FakePipeline:
         if fault is not None:
             raise fault
         self.processed.append(pair)
+        self.wants.append(self.wanted)
         return Perception(
             stamp_ns=pair.rgb.stamp_ns,
             frame_id=pair.rgb.frame_id,
@@ -53,6 +58,7 @@ class FakePipeline:
             thermal=np.zeros(pair.rgb.image.shape[:2], np.uint8),
             frozen=self.frozen,
             stage_ms={"engine": 1.0},
+            **self.depth,
         )
 
     def prepare(self, height, width):
@@ -73,6 +79,9 @@ class FakePipeline:
 
     def set_rig(self, rig, problem):
         self.rigs.append((rig, problem))
+
+    def set_range_points(self, points, stamp_ns):
+        self.range_points.append((points, stamp_ns))
 
     def reset(self):
         self.resets += 1

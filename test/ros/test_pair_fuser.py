@@ -22,13 +22,20 @@ MS = 1_000_000
 class Outputs:
     def __init__(self):
         self.subscribers = 1
+        self.wants, self.reason, self.refuses = {"fused"}, "no_subscriber", False
         self.stamps = []
         self.fused = []
 
+    def wanted(self, stamp_ns):
+        return (frozenset(self.wants), "") if self.wants and self.subscribers else (frozenset(), self.reason)
+
     def publish(self, perception, camera_info):
+        if self.refuses:
+            return 0
         self.stamps.append(perception.stamp_ns)
         self.fused.append(perception.fused.copy())
         self.camera_info = camera_info
+        return 1
 
 
 class Lines(list):
@@ -226,3 +233,38 @@ def test_busy_time_is_of_the_present_pair(rig):
     rig.pipeline.gate.set()
     rig.settle()
     wait_until(lambda: rig.fuser.busy_s == 0, "an idle engine")
+
+
+def test_the_pipeline_is_told_what_is_wanted_of_each_pair(rig):
+    rig.submit(1)
+    rig.settle()
+    rig.outputs.wants = {"depth", "points"}
+    rig.submit(2)
+    rig.settle()
+    assert rig.pipeline.wants == [{"fused"}, {"depth", "points"}]
+
+
+def test_a_pair_of_which_nothing_is_wanted_now_costs_nothing_and_is_counted_under_the_reason(rig):
+    rig.outputs.wants, rig.outputs.reason = set(), "rate_limited"
+    rig.submit(1)
+    rig.settle()
+    assert rig.balance.dropped == {"rate_limited": 1}
+    assert rig.pipeline.processed == []
+
+
+def test_a_pair_of_which_nothing_may_be_published_is_counted(rig):
+    rig.outputs.refuses = True
+    rig.submit(1)
+    rig.settle()
+    assert rig.balance.dropped == {"output_refused": 1}
+
+
+def test_the_newest_range_points_come_to_the_pipeline_once_before_the_next_pair(rig):
+    first, second = np.zeros((1, 3), np.float32), np.ones((2, 3), np.float32)
+    rig.fuser.set_range_points(first, 1)
+    rig.fuser.set_range_points(second, 2)
+    for stamp in (1, 2):
+        rig.submit(stamp)
+        rig.settle()
+    ((points, stamp),) = rig.pipeline.range_points
+    assert (points is second, stamp) == (True, 2)

@@ -84,10 +84,17 @@ def test_a_misspelt_name_is_pointed_out(bench):
 
 def test_live_parameters_reach_pairing_pipeline_and_outputs(bench):
     node = bench.node()
-    assert change(node, sync__tolerance_s=0.02, thermal__detail=1.5, output__jpeg_quality=40).successful
+    values = {
+        "sync__tolerance_s": 0.02,
+        "thermal__detail": 1.5,
+        "output__jpeg_quality": 40,
+        "points__edge": 0.2,
+    }
+    assert change(node, **values).successful
     assert node.config.sync.tolerance_s == 0.02
     assert node._pairer.config.tolerance_s == 0.02
-    assert node._outputs.jpeg_quality == 40
+    assert node._outputs.fused.jpeg_quality == 40
+    assert node._outputs.depth.points.edge == 0.2
     bench.until(lambda: bench.pipeline.config.thermal.detail == 1.5, "the pipeline's update")
 
 

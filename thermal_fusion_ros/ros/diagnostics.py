@@ -10,6 +10,8 @@ pairs    ``pairs_in``, ``published``, ``under_way``, ``dropped.<reason>``, with
          pairs_in = published + under_way + sum of dropped. Reasons: `no_subscriber`; `superseded` (a newer pair came
          before the engine was free); `engine_building`; `refused` (by the pipeline, see the message);
          `rgb_undecodable`, `thermal_undecodable`; `frozen` (``thermal.fuse_frozen`` is false); `inactive`; `error`;
+         `rate_limited` (only points are subscribed to, and their next one is not due); `output_refused` (only depth or
+         points are subscribed to, and cannot be made: see depth);
          `calibration_<reason>` (wrong, contradictory, or still awaited: see rig)
 rgb,     ``topic``, ``type``, ``received``, ``used``, ``waiting``, ``unused.<reason>``, with
 thermal  received = used + waiting + sum of unused. Reasons: `short_data`, `encoding`, `empty`, `step`, `size`,
@@ -25,6 +27,9 @@ sync     ``measured_offset_ms``, ``measured_jitter_ms``, ``unexplained_offset_ms
          ``clock_jumps``, ``other_clock``
 rig      ``wanted``, ``level``, ``confidence``, ``drift_px`` (of the last pair), ``calibration`` (known, unknown),
          ``problem`` (`waiting_camera_info`, `waiting_transform`, or the mistake), ``count.<level or event>``
+depth    for each of `depth` (depth/image_raw), `relative` and `points`: ``subscribers.<topic>``, ``rate_hz.<topic>``,
+         ``refused.<topic>`` (why it was not published last); ``scale.<what>`` (where metres come from);
+         ``range.received``, ``range.used``, ``range.points`` (in the last cloud), ``refused.range``
 shutter  ``frozen`` (true while the thermal camera repeats a frame, FFC), ``frozen_frames``, ``thermal.<what>``
 =======  =============================================================================================================
 """

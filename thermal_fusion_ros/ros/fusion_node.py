@@ -1,4 +1,4 @@
-"""The ROS 2 node: two cameras in, fused images out.
+"""The ROS 2 node: two cameras in, fused images, depth and point clouds out.
 
 A lifecycle node that configures and activates itself unless ``node.autostart`` is false. One thread runs the executor
 and takes messages in; another decodes, fuses and publishes the newest pair (see `pair_fuser`). Topics and diagnostics:
@@ -31,7 +31,7 @@ from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.ros import diagnostics, parameters, report
 from thermal_fusion_ros.ros.inputs import CameraInput
 from thermal_fusion_ros.ros.log_limiter import LogLimiter, PythonLogBridge
-from thermal_fusion_ros.ros.outputs import FusedOutputs
+from thermal_fusion_ros.ros.node_outputs import NodeOutputs
 from thermal_fusion_ros.ros.overridable import (
     NEWEST,
     RELIABLE,
@@ -40,6 +40,7 @@ from thermal_fusion_ros.ros.overridable import (
     create_subscription,
 )
 from thermal_fusion_ros.ros.pair_fuser import PairFuser, PipelineLike, Received
+from thermal_fusion_ros.ros.range_input import RangeInput
 from thermal_fusion_ros.ros.transforms import TransformLookup
 from thermal_fusion_ros.ros.watchdog import explain_silence
 from thermal_fusion_ros.sensing.pairing import PairerLike, Stream, make_pairer
@@ -49,6 +50,7 @@ NAME = "fusion_node"
 EXPIRE_PERIOD_S = 0.02
 TRANSFORM_PERIOD_S = 0.5  # between looks at TF
 FORWARD_JUMP_S = 10.0  # of simulated time; less is a slow or a fast recording
+NO_CAMERA = "nothing has come on rgb/camera_info; start the driver's, or set registration.rig"
 PATIENCE_S = 3.0  # at the end, for the engine to finish the pair it is working on
 
 PipelineFactory = Callable[[Config], PipelineLike]
@@ -79,7 +81,9 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         self._pairer: PairerLike | None = None
         self._assembly: RigAssembly | None = None
         self._inputs: dict[Stream, CameraInput] = {}
-        self._outputs: FusedOutputs | None = None
+        self._outputs: NodeOutputs | None = None
+        self._range: RangeInput | None = None
+        self._rgb_frame: str | None = None  # of the last RGB image
         self._closers: list[Callable[[], object]] = []  # undo what activating has made
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._expiring: Any = None  # the timer that lets waiting frames go
@@ -172,8 +176,9 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
     def _activate(self) -> None:
         assert self._fuser is not None
         config = self.config
-        self._outputs = FusedOutputs(self, config.output)
+        self._outputs = NodeOutputs(self, config)
         self._closers.append(self._outputs.close)
+        self._tell_camera()
         self._fuser.attach(self._outputs)
         self._closers.append(self._fuser.detach)  # undone in reverse: before the publishers go
         self._told_silent.clear()
@@ -187,6 +192,8 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         self._transforms = TransformLookup(self)
         self._closers.append(self._transforms.close)
         self._every(TRANSFORM_PERIOD_S, self._ask_transform)
+        if config.depth.enabled:
+            self._listen_to_range()
         self._subscribe(String, "~/prompt", self._on_prompt, NEWEST)
         self._diagnostics = create_publisher(self, DiagnosticArray, "/diagnostics", RELIABLE)
         self._closers.append(partial(self.destroy_publisher, self._diagnostics))
@@ -207,7 +214,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
     def _deactivate(self) -> None:
         while self._closers:
             self._closers.pop()()
-        self._outputs = None
+        self._outputs = self._range = None
         if self._pairer is not None:
             self._pairer.reset("deactivated")
 
@@ -227,6 +234,8 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         return int(self.get_clock().now().nanoseconds)
 
     def _on_image(self, stream: Stream, received: Received) -> None:
+        if stream is Stream.RGB:
+            self._rgb_frame = received.message.header.frame_id
         if stream in self._told_silent:
             self._told_silent.discard(stream)
             self.get_logger().info(f"{stream.value} images arrive")
@@ -248,6 +257,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
             return
         if self._assembly.take_camera_info(camera, message):
             self._tell_rig()
+            self._tell_camera()
         if camera == "rgb":
             # Nobody is to compute with wrong geometry; a camera that says it is not calibrated says nothing wrong.
             wrong = self._assembly.wrong(camera)
@@ -270,6 +280,29 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         self._fuser.set_rig(self._assembly.rig, problem)
         if problem is not None and problem.reason not in WAITING:
             self._log.warning(f"calibration {problem.reason}", str(problem))
+
+    def _tell_camera(self) -> None:
+        """Hand the RGB camera, or why it is not known, to who computes points."""
+        if self._outputs is None or self._outputs.depth is None or self._assembly is None:
+            return
+        rig, wrong = self._assembly.rig, self._assembly.wrong("rgb")
+        camera = self._assembly.camera("rgb") if rig is None else rig.rgb
+        why = str(wrong) if wrong is not None else NO_CAMERA
+        self._outputs.depth.set_camera(why if camera is None else camera)
+
+    def _listen_to_range(self) -> None:
+        assert self._fuser is not None
+        self._range = RangeInput(
+            self,
+            self._transforms,
+            take=self._fuser.set_range_points,
+            wanted=lambda: (
+                self.config.depth.range_points and self._outputs is not None and self._outputs.subscribers > 0
+            ),
+            rgb_frame=lambda: self._rgb_frame,
+            log=self._log,
+        )
+        self._closers.append(self._range.close)
 
     def _on_prompt(self, message: String) -> None:
         """Operator's text; empty goes back to ``fusion.prompt``."""
@@ -320,7 +353,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         if self._fuser is not None:
             self._fuser.update(self.config)
         if self._outputs is not None:
-            self._outputs.jpeg_quality = self.config.output.jpeg_quality
+            self._outputs.update(self.config)
 
     # Watching and reporting
 
@@ -349,6 +382,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
                 for camera in self._inputs.values()
             ),
             report.output(self._fuser, pairing, self._outputs.subscribers),
+            report.depth(self._outputs.depth, self._range),
             report.engine(self._fuser, self._pipeline),
             report.sync(pairing, self.config.sync, self._clock_jumps, clock_stands=self._now_ns() == 0),
             report.shutter(self._fuser, self._pipeline),

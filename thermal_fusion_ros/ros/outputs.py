@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
 
 from thermal_fusion_ros.config import OutputConfig
 from thermal_fusion_ros.frames import Perception
+from thermal_fusion_ros.ros.message_memory import ImageMemory
 from thermal_fusion_ros.ros.overridable import NEWEST, create_publisher
 
 if TYPE_CHECKING:
@@ -31,9 +33,8 @@ class FusedOutputs:
         self._jpeg = None
         if config.compressed:
             self._jpeg = create_publisher(node, CompressedImage, "fused/image_raw/compressed", NEWEST)
-        self._image_message = Image(encoding="rgb8", is_bigendian=0)
+        self._memory = ImageMemory("rgb8")
         self._jpeg_message = CompressedImage(format="rgb8; jpeg compressed bgr8")
-        self._pixels: NDArray[np.uint8] = np.empty((0, 0, 3), np.uint8)  # the memory of the image message
 
     @property
     def subscribers(self) -> int:
@@ -41,31 +42,26 @@ class FusedOutputs:
         jpeg = self._jpeg.get_subscription_count() if self._jpeg is not None else 0
         return int(self._image.get_subscription_count()) + int(jpeg)
 
-    def publish(self, perception: Perception, camera_info: Any | None) -> None:
-        """Publish what somebody subscribes to.
+    def publish(self, perception: Perception, camera_info: Any | None) -> int:
+        """Publish what somebody subscribes to; the number of images.
 
         `camera_info`: the RGB camera's last CameraInfo; its header is overwritten.
         """
-        try:
-            self._publish(perception, camera_info)
-        except Exception:
-            if self._node.context.ok():  # else ROS was shut down in the middle
-                raise
-
-    def _publish(self, perception: Perception, camera_info: Any | None) -> None:
-        header = self._image_message.header
-        header.stamp.sec, header.stamp.nanosec = divmod(perception.stamp_ns, SECOND_NS)
-        header.frame_id = perception.frame_id
+        header, images = header_of(perception), 0
         if self._image.get_subscription_count():
-            self._fill(perception.fused)
-            self._image.publish(self._image_message)
+            message = self._memory.fill(perception.fused)
+            message.header = header
+            self._image.publish(message)
+            images += 1
         if self._jpeg is not None and self._jpeg.get_subscription_count():
             self._jpeg_message.header = header
             self._jpeg_message.data = encode_jpeg(perception.fused, self.jpeg_quality)
             self._jpeg.publish(self._jpeg_message)
+            images += 1
         if camera_info is not None and self._info.get_subscription_count():
             camera_info.header = header
             self._info.publish(camera_info)
+        return images
 
     def close(self) -> None:
         """Take the topics away."""
@@ -73,16 +69,12 @@ class FusedOutputs:
             if publisher is not None:
                 self._node.destroy_publisher(publisher)
 
-    def _fill(self, fused: NDArray[np.uint8]) -> None:
-        if self._pixels.shape != fused.shape:
-            # rclpy copies the data as a whole when it publishes, so one array.array serves all frames. It may also copy
-            # on assignment, hence the look into the message's own. That must never be resized while numpy sees it.
-            message = self._image_message
-            message.data = array.array("B", bytes(fused.nbytes))
-            self._pixels = np.frombuffer(message.data, np.uint8).reshape(fused.shape)
-            message.height, message.width = fused.shape[:2]
-            message.step = fused.shape[1] * 3
-        np.copyto(self._pixels, fused)
+
+def header_of(perception: Perception) -> Header:
+    """Stamp and frame that everything made of `perception` carries."""
+    header = Header(frame_id=perception.frame_id)
+    header.stamp.sec, header.stamp.nanosec = divmod(perception.stamp_ns, SECOND_NS)
+    return header
 
 
 def encode_jpeg(image: NDArray[np.uint8], quality: int) -> array.array[int]:

@@ -1,4 +1,4 @@
-"""Pairs of messages in, fused images out, in a thread of its own; every pair is accounted for."""
+"""Pairs of messages in, images and clouds out, in a thread of its own; every pair is accounted for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from thermal_fusion_ros.bags.source import thermal_kind
 from thermal_fusion_ros.config import Config
@@ -38,6 +41,9 @@ class PipelineLike(Protocol):
     """What the node needs of :class:`thermal_fusion_ros.pipeline.Pipeline`. Used by the fuser's thread alone."""
 
     counters: Counter[str]
+    wanted: frozenset[
+        str
+    ]  # of frames.FUSED, DEPTH, POINTS: what somebody subscribes to; the rest may be left out
     engine_name: str
     engine_refused: list[str]
 
@@ -72,6 +78,9 @@ class PipelineLike(Protocol):
     def set_rig(self, rig: Rig | None, problem: CalibrationError | None) -> None:
         """Calibration from outside, or what is missing or wrong with it."""
 
+    def set_range_points(self, points: NDArray[np.float32], stamp_ns: int) -> None:
+        """Points (N×3 metres, RGB optical frame) that a range sensor has measured."""
+
     def update(self, config: Config) -> None:
         """Live parameters."""
 
@@ -86,8 +95,11 @@ class Outputs(Protocol):
     def subscribers(self) -> int:
         """How many want them."""
 
-    def publish(self, perception: Perception, camera_info: Any | None) -> None:
-        """Publish."""
+    def wanted(self, stamp_ns: int) -> tuple[frozenset[str], str]:
+        """What is to be made of the pair of this stamp; where that is nothing, the reason for the ledger."""
+
+    def publish(self, perception: Perception, camera_info: Any | None) -> int:
+        """Publish; the number of images and clouds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +133,7 @@ class PairFuser:
         self._sizes: set[tuple[int, int]] = set()
         self._last_stamp: int | None = None
         self._busy_since: float | None = None
+        self._range_points: tuple[NDArray[np.float32], int] | None = None  # the newest, until the next pair
         self._worker: NewestOnly[_Job] = NewestOnly(self._work, name="engine")
 
     # Called by the node's thread
@@ -165,6 +178,10 @@ class PairFuser:
     def set_rig(self, rig: Rig | None, problem: CalibrationError | None) -> None:
         """Calibration, or what is missing or wrong with it, from the next pair on."""
         self._worker.call(lambda: self._try("calibration", lambda: self._pipeline.set_rig(rig, problem)))
+
+    def set_range_points(self, points: NDArray[np.float32], stamp_ns: int) -> None:
+        """Measured points (N×3 metres, RGB optical frame), for the next pair; only the newest are kept."""
+        self._range_points = points, stamp_ns
 
     def set_prompt(self, text: str) -> None:
         """Guide fusion by `text` from the next pair on."""
@@ -226,20 +243,24 @@ class PairFuser:
         with self._publishing:
             if self._outputs is None:
                 raise _DroppedError("inactive")
-            if not self._outputs.subscribers:
-                raise _DroppedError("no_subscriber")
+            wanted, why_nothing = self._outputs.wanted(rgb.stamp_ns)
+        if not wanted:
+            raise _DroppedError(why_nothing)
         begun = time.monotonic()
         frames = FramePair(_rgb_frame(rgb), _thermal_frame(thermal))
         decoded = time.monotonic()
         if self._last_stamp is not None and rgb.stamp_ns < self._last_stamp:
             self._pipeline.reset()  # pairs come in order: a recording has looped, or a clock was set
         self._last_stamp = rgb.stamp_ns
+        self._pipeline.wanted = wanted
+        self._hand_over_range_points()
         perception = self._process(frames)
         fused = time.monotonic()
         with self._publishing:
             if self._outputs is None:
                 raise _DroppedError("inactive")
-            self._outputs.publish(perception, self._fitting_camera_info(perception))
+            if not self._outputs.publish(perception, self._fitting_camera_info(perception)):
+                raise _DroppedError("output_refused" if self._outputs.subscribers else "no_subscriber")
         self.ledger.publish()
         self.problem = ""
         published = time.monotonic()
@@ -255,6 +276,11 @@ class PairFuser:
                 "publish": (published - fused) * 1e3,
             }
         )
+
+    def _hand_over_range_points(self) -> None:
+        measured, self._range_points = self._range_points, None
+        if measured is not None:
+            self._try("range points", lambda: self._pipeline.set_range_points(*measured))
 
     def _fitting_camera_info(self, perception: Perception) -> Any | None:
         """The camera_info, unless it is for pictures of another size."""

@@ -42,6 +42,33 @@ class RateMeter:
         return self.rate(time.monotonic())
 
 
+class RateLimit:
+    """Lets through at most so many a second, by their stamps, and as many as that on average.
+
+    What comes at 30 Hz leaves at 10 Hz and not at 7.5, whatever the jitter: the times at which something is due lie on
+    a grid of their own.
+    """
+
+    def __init__(self) -> None:
+        self._next_ns: float = 0.0
+        self._last_ns: int | None = None
+
+    def due(self, stamp_ns: int, rate_hz: float) -> bool:
+        """Whether something of this stamp may pass; `rate_hz` 0 lets everything."""
+        if (
+            rate_hz <= 0 or self._last_ns is None or stamp_ns < self._last_ns
+        ):  # the last: a recording has looped
+            return True
+        return stamp_ns >= self._next_ns
+
+    def take(self, stamp_ns: int, rate_hz: float) -> None:
+        """It has passed."""
+        period_ns = 1e9 / rate_hz if rate_hz > 0 else 0.0
+        on_grid = self._last_ns is not None and 0 <= stamp_ns - self._next_ns < period_ns
+        self._next_ns = (self._next_ns if on_grid else stamp_ns) + period_ns
+        self._last_ns = stamp_ns
+
+
 class Latencies:
     """The recent durations of one thing."""
 

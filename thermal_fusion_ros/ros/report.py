@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from thermal_fusion_ros.config import RegistrationConfig, SyncConfig
-from thermal_fusion_ros.ros.diagnostics import ERROR, WARN, Part
+from thermal_fusion_ros.ros.depth_outputs import DepthOutputs
+from thermal_fusion_ros.ros.diagnostics import ERROR, OK, WARN, Part
 from thermal_fusion_ros.ros.inputs import CameraInput
 from thermal_fusion_ros.ros.pair_fuser import PairFuser, PipelineLike
+from thermal_fusion_ros.ros.range_input import RangeInput
 from thermal_fusion_ros.sensing.pairing import PairingReport
 from thermal_fusion_ros.sensing.rig_assembly import WAITING, RigAssembly
 
 NO_CLOCK = "use_sim_time is true, but nothing has come on /clock: play with --clock, or set it to false"
+TOPICS = {"depth": "depth/image_raw", "relative": "depth/relative", "points": "points"}
 STUCK_S = 5.0  # a pair should have been fused long before, if no engine is being built
 
 
@@ -174,3 +178,36 @@ def registration(
     if last.get("confidence", 1.0) < config.online_confidence:
         part.note("online: the structure that both spectra share is too weak; nothing is shifted", WARN)
     return part
+
+
+def depth(outputs: DepthOutputs | None, measured: RangeInput | None) -> Part:
+    """Where metres come from, and what is not published for want of them. None: ``depth.enabled`` is false."""
+    part = Part("depth")
+    if outputs is None:
+        part.note("depth.enabled is false: neither depth nor points")
+        return part
+    refused = dict(outputs.refused)
+    for name, subscribers in outputs.counts.items():
+        part.values |= {f"subscribers.{name}": subscribers, f"rate_hz.{name}": outputs.rates[name].rate_now()}
+        if name in refused:
+            part.values[f"refused.{name}"] = refused[name]
+            topic = TOPICS[name]
+            part.note(f"{topic} refused: {refused[name]}", WARN if subscribers else OK)
+    part.values |= dict(_flat("scale", outputs.scale_state))
+    if measured is not None and measured.received:
+        part.values |= {
+            "range.received": measured.received, "range.used": measured.used, "range.points": measured.points,
+        }  # fmt: skip
+        if measured.refused:
+            part.values["refused.range"] = measured.refused
+            part.note(f"{measured.topic} refused: {measured.refused}", WARN)
+    return part
+
+
+def _flat(name: str, tree: Any) -> Iterator[tuple[str, Any]]:
+    """Dotted keys of nested mappings; lists become text."""
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from _flat(f"{name}.{key}", value)
+    else:
+        yield name, ", ".join(map(str, tree)) if isinstance(tree, (list, tuple)) else tree

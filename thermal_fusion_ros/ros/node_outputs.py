@@ -1,0 +1,62 @@
+"""All images and clouds that the node publishes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from thermal_fusion_ros.config import Config
+from thermal_fusion_ros.frames import FUSED, Perception
+from thermal_fusion_ros.ros.depth_outputs import DepthOutputs
+from thermal_fusion_ros.ros.outputs import FusedOutputs
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+
+class NodeOutputs:
+    """`fused` and, if ``depth.enabled``, `depth`."""
+
+    def __init__(self, node: Node, config: Config) -> None:
+        self._node = node
+        self.fused = FusedOutputs(node, config.output)
+        self.depth = DepthOutputs(node, config.depth, config.points) if config.depth.enabled else None
+
+    @property
+    def subscribers(self) -> int:
+        """Subscriptions to images and clouds."""
+        depth = 0 if self.depth is None else sum(self.depth.counts.values())
+        return self.fused.subscribers + depth
+
+    def wanted(self, stamp_ns: int) -> tuple[frozenset[str], str]:
+        """What is to be made of the pair of this stamp; where that is nothing, why: a reason for the ledger."""
+        wanted, reason = frozenset[str](), "no_subscriber"
+        if self.depth is not None:
+            wanted, reason = self.depth.wanted(stamp_ns)
+        return (wanted | {FUSED}, "") if self.fused.subscribers else (wanted, reason)
+
+    def publish(self, perception: Perception, camera_info: Any | None) -> int:
+        """Publish what somebody subscribes to; the number of images and clouds.
+
+        `camera_info`: the RGB camera's last CameraInfo; its header is overwritten.
+        """
+        published = 0
+        try:
+            published += self.fused.publish(perception, camera_info)
+            if self.depth is not None:
+                published += self.depth.publish(perception, camera_info)
+        except Exception:
+            if self._node.context.ok():  # else ROS was shut down in the middle
+                raise
+        return published
+
+    def update(self, config: Config) -> None:
+        """Live parameters."""
+        self.fused.jpeg_quality = config.output.jpeg_quality
+        if self.depth is not None:
+            self.depth.points = config.points
+
+    def close(self) -> None:
+        """Take the topics away."""
+        self.fused.close()
+        if self.depth is not None:
+            self.depth.close()

@@ -139,7 +139,8 @@ def test_rviz_looks_at_the_topics_of_the_node() -> None:
     assert viewer.options["namespace"] == node.options["namespace"] == "bot"
     layout = yaml.safe_load(Path(viewer.options["arguments"][1]).read_text())
     shown = {display["Topic"]["Value"] for display in layout["Visualization Manager"]["Displays"]}
-    assert {"fused/image_raw", "rgb/image_raw", "thermal/image_raw"} <= shown
+    ours = {"fused/image_raw", "depth/image_raw", "points"}
+    assert ours | {"rgb/image_raw", "thermal/image_raw"} == shown
 
 
 @pytest.mark.usefixtures("stand_in")

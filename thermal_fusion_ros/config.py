@@ -387,7 +387,14 @@ class EngineConfig:
     """What runs the network."""
 
     backend: str = param(
-        "auto", "`auto` takes the fastest that works on this machine.", choices=("auto", "openvino", "torch")
+        "auto",
+        "`auto` measures once which of those that work is fastest on this machine, and remembers it.",
+        choices=("auto", "tensorrt", "openvino", "torch"),
+    )
+    precision: str = param(
+        "auto",
+        "Number format of the network; `auto`: half on a GPU, bf16 on a CPU that has it in hardware, else f32.",
+        choices=("auto", "f32", "f16", "bf16"),
     )
     device: str = param("auto", "torch device of the torch backend.", choices=("auto", "cpu", "cuda"))
     threads: int = param(0, "CPU threads of the engine; 0 leaves the choice to the backend.", low=0, high=256)

@@ -1,9 +1,12 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from thermal_fusion_ros.config import EngineConfig
-from thermal_fusion_ros.engine import base
+from thermal_fusion_ros.engine import base, choice
+from thermal_fusion_ros.engine.cache import EngineCache
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
 from thermal_fusion_ros.models.depth import DepthNet
@@ -86,3 +89,119 @@ def test_no_backend_at_all(graph, monkeypatch):
 def test_cuda_asked_for_where_there_is_none(graph):
     with pytest.raises(InputError, match="torch sees no CUDA device"):
         base.build(graph, *SIZE, EngineConfig(backend="torch", device="cuda"))
+
+
+class FakeEngine:
+    """Takes as long as it is told, on a clock of its own."""
+
+    exact = True
+
+    def __init__(self, name, seconds, clock):
+        self.name, self.seconds, self.clock, self.runs = name, seconds, clock, 0
+
+    def run(self, rgb, thermal, code):
+        self.runs += 1
+        self.clock[0] += self.seconds
+        return {}
+
+
+@pytest.fixture
+def fakes(monkeypatch, tmp_path):
+    """Two backends, the one that `auto` tries first being the slower one; and an empty cache."""
+    clock = [0.0]
+    engines = {name: FakeEngine(name, s, clock) for name, s in (("openvino", 0.3), ("torch", 0.1))}
+    monkeypatch.setattr(base, "BACKENDS", {name: lambda *_, e=e: e for name, e in engines.items()})
+    monkeypatch.setattr(choice.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return engines
+
+
+CPU = EngineConfig(device="cpu")
+
+
+def test_auto_takes_the_fastest_and_measures_only_once(tiny, fakes, caplog):
+    caplog.set_level("INFO")
+    engine, refused = base.build(tiny, *SIZE, CPU)
+    assert (engine.name, refused) == ("torch", [])
+    assert "engine for 96x64: torch (measured now: torch 100 ms, openvino 300 ms)" in caplog.text
+    runs = fakes["torch"].runs
+    caplog.clear()
+    assert base.build(tiny, *SIZE, CPU)[0].name == "torch"
+    assert fakes["torch"].runs == runs
+    assert [r.getMessage() for r in caplog.records] == [
+        "engine for 96x64: torch (measured at an earlier start: torch 100 ms, openvino 300 ms)"
+    ]
+
+
+@pytest.mark.parametrize("change", ["size", "version", "threads", "cpu"])
+def test_auto_measures_again_when_the_answer_may_have_changed(tiny, fakes, monkeypatch, change):
+    base.build(tiny, *SIZE, CPU)
+    runs = fakes["torch"].runs
+    config, size = CPU, SIZE
+    if change == "size":
+        size = (64, 64)
+    elif change == "threads":
+        config = EngineConfig(device="cpu", threads=1)
+    elif change == "cpu":
+        monkeypatch.setattr(choice, "cpu_name", lambda: "another")
+    else:
+        monkeypatch.setattr(choice.metadata, "version", lambda _package: "99")
+    base.build(tiny, *size, config)
+    assert fakes["torch"].runs > runs
+
+
+def test_the_remembered_choice_may_stop_working(tiny, fakes, monkeypatch):
+    base.build(tiny, *SIZE, CPU)
+
+    def broken(*_args):
+        raise RuntimeError("gone")
+
+    monkeypatch.setitem(base.BACKENDS, "torch", broken)
+    engine, refused = base.build(tiny, *SIZE, CPU)
+    assert (engine.name, refused) == ("openvino", ["torch: gone"])
+
+
+def test_a_damaged_memory_is_measured_anew(tiny, fakes):
+    base.build(tiny, *SIZE, CPU)
+    (entry,) = EngineCache().entries()
+    (entry.folder / choice.FILE).write_text("{")
+    runs = fakes["torch"].runs
+    assert base.build(tiny, *SIZE, CPU)[0].name == "torch"
+    assert fakes["torch"].runs > runs
+
+
+def test_openvino_missing(tiny, monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    engine, refused = base.build(tiny, *SIZE, CPU)
+    assert engine.name == "torch-cpu"
+    (reason,) = refused
+    assert reason.startswith("openvino: ")
+    assert caplog.text.count("does not work here") == 1
+    assert not list(EngineCache().entries())  # with OpenVINO back, the next start measures
+
+
+def test_a_read_only_cache_gives_the_same_engines(tiny, monkeypatch, tmp_path, caplog):
+    """A file in the place of the folder: root may write to folders that say they are read-only."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    engine, refused = base.build(tiny, *SIZE, CPU)
+    assert not refused
+    assert engine.name.startswith(("openvino", "torch"))
+    assert [r.getMessage().partition(" ")[0] for r in caplog.records] == ["engine"]
+    assert "cannot be written" in caplog.text
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_precision_is_honoured_or_refused(tiny, backend):
+    if backend == "openvino":
+        pytest.importorskip("openvino")
+    for precision in ("f32", "bf16"):
+        config = EngineConfig(backend=backend, device="cpu", precision=precision)
+        engine, refused = base.build(tiny, *SIZE, config)
+        if refused:  # a CPU without bf16
+            assert f"engine.precision is {precision}" in refused[0]
+        elif backend == "openvino":
+            assert engine.name == f"openvino-cpu-{precision}"
+        else:
+            assert engine.exact == (precision == "f32")

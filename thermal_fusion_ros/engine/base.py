@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from thermal_fusion_ros.config import EngineConfig
+from thermal_fusion_ros.engine import choice
+from thermal_fusion_ros.engine.cache import EngineCache
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
 
@@ -55,45 +57,105 @@ def _torch_eager(graph: PerceptionGraph, height: int, width: int, config: Engine
     return TorchEngine(graph, height, width, config, channels_last=False)
 
 
+def _tensorrt(graph: PerceptionGraph, height: int, width: int, config: EngineConfig) -> Engine:
+    from thermal_fusion_ros.engine.tensorrt_backend import TensorRtEngine
+
+    return TensorRtEngine(graph, height, width, config)
+
+
 # `torch-eager` is what benchmarks compare with; the configuration does not offer it.
-BACKENDS: dict[str, Builder] = {"openvino": _openvino, "torch": _torch, "torch-eager": _torch_eager}
+BACKENDS: dict[str, Builder] = {
+    "tensorrt": _tensorrt,
+    "openvino": _openvino,
+    "torch": _torch,
+    "torch-eager": _torch_eager,
+}
 
 
 def candidates(config: EngineConfig) -> list[str]:
-    """Backends to try, best first. The one asked for leads; torch, the reference, is always the last resort."""
+    """Backends to try, likely best first. The one asked for leads; torch, the reference, is always the last resort."""
     cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
-    order = ["torch", "openvino"] if cuda else ["openvino", "torch"]
+    order = ["tensorrt", "torch", "openvino"] if cuda else ["openvino", "torch"]
     if config.backend != "auto":
         order = [config.backend]
     return order if "torch" in order else [*order, "torch"]
 
 
 def build(graph: PerceptionGraph, height: int, width: int, config: EngineConfig) -> tuple[Engine, list[str]]:
-    """The first backend that builds and agrees with eager torch, and why each one before it did not.
+    """The backend asked for, or the fastest, that builds and agrees with eager torch; and why others did not.
 
+    `auto` measures those that work once per machine, versions, graph and size; later starts go by what was found.
     height and width in pixels, multiples of 32. Raises :class:`InputError` when none works.
     """
-    refused = []
-    for name in candidates(config):
+    refused: list[str] = []
+    order, size = candidates(config), f"{width}x{height}"
+    if config.backend != "auto" or len(order) == 1:
+        for _, engine in _working(order, graph, height, width, config, refused):
+            return engine, refused
+        raise _none_works(size, refused)
+    cache = EngineCache()
+    key = choice.key(cache, graph, height, width, config)
+    known = choice.recall(cache, key)
+    if known:
+        order = [*known, *(name for name in order if name not in known)]
+        for name, engine in _working(order, graph, height, width, config, refused):
+            log.info("engine for %s: %s (measured at an earlier start: %s)", size, name, choice.said(known))
+            return engine, refused
+        raise _none_works(size, refused)
+    engines = dict(_working(order, graph, height, width, config, refused))
+    if not engines:
+        raise _none_works(size, refused)
+    if len(engines) == 1:  # nothing to measure, nor to remember: what is broken now may work next time
+        return next(iter(engines.values())), refused
+    times = choice.measure(engines, height, width)
+    choice.remember(cache, key, times)
+    fastest = next(iter(times))
+    log.info("engine for %s: %s (measured now: %s)", size, fastest, choice.said(times))
+    return engines[fastest], refused
+
+
+def _working(
+    order: Iterable[str],
+    graph: PerceptionGraph,
+    height: int,
+    width: int,
+    config: EngineConfig,
+    refused: list[str],
+) -> Iterator[tuple[str, Engine]]:
+    """Those of `order` that build and agree with eager torch; why the others do not goes to `refused`."""
+    for name in order:
         try:
             engine = BACKENDS[name](graph, height, width, config)
             if not engine.exact:
                 check(engine, graph, height, width)
         except Exception as error:  # a backend may fail in any way; the next one takes over
-            reason = f"{name}: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
+            reason = f"{name}: {first_line(error)}"
             log.warning("engine %s does not work here, trying the next", reason)
             refused.append(reason)
         else:
-            return engine, refused
-    raise InputError(f"engine: no backend works for {width}x{height}: {'; '.join(refused)}")
+            yield name, engine
+
+
+def _none_works(size: str, refused: list[str]) -> InputError:
+    return InputError(f"engine: no backend works for {size}: {'; '.join(refused)}")
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, for a log line."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def check(engine: Engine, graph: PerceptionGraph, height: int, width: int) -> None:
     """Compare `engine` with eager torch on a fixed input; RuntimeError when they differ by more than rounding."""
     rgb, thermal, code = example_inputs(height, width)
-    with torch.inference_mode():
-        wanted = graph.float().cpu()(rgb, thermal, code)
     got = engine.run(rgb[0].numpy(), thermal[0].numpy(), code[0].numpy())
+    compare(got, graph, height, width)
+
+
+def compare(got: Outputs, graph: PerceptionGraph, height: int, width: int) -> None:
+    """Compare outputs for :func:`example_inputs` with eager torch's; RuntimeError when they differ by more."""
+    with torch.inference_mode():
+        wanted = graph.float().cpu()(*example_inputs(height, width))
     for name, tensor in zip(graph.outputs, wanted, strict=True):
         reference = tensor[0].numpy()
         error = np.abs(got[name].astype(np.float32) - reference)

@@ -40,11 +40,15 @@ class OpenVinoEngine:
         model = _converted(core, graph, height, width, cache or EngineCache())
         # In latency mode the plug-in picks bf16 by itself where the CPU has it.
         options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        if config.precision != "auto":
+            options["INFERENCE_PRECISION_HINT"] = config.precision
         if config.threads:
             options["INFERENCE_NUM_THREADS"] = config.threads
         compiled = core.compile_model(model, DEVICE, options)
         self.outputs = graph.outputs
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        if config.precision not in ("auto", precision):
+            raise RuntimeError(f"this CPU computes in {precision}, engine.precision is {config.precision}")
         self.name = f"openvino-cpu-{precision}"
         self.request: openvino.InferRequest = compiled.create_infer_request()
 
@@ -60,7 +64,7 @@ def _converted(
     """The graph as an OpenVINO model. Conversion takes seconds, so its result is kept; compiling takes little."""
     import openvino
 
-    key = cache.key(graph, "openvino", height, width, openvino.__version__)
+    key = cache.key(graph, "openvino", size=f"{width}x{height}", openvino=openvino.__version__)
     if (folder := cache.load(key)) is not None:
         return core.read_model(folder / "graph.xml")
     example = example_inputs(height, width)

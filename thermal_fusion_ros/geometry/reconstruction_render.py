@@ -26,15 +26,18 @@ FILL = 0.86  # of the picture
 OUTLYING = 0.5  # percent of the vertices that may lie outside of it, at each side
 LAYERS = 8  # surfaces seen from behind that a ray goes through
 STEP_M = 1e-3
+EXPOSURE = 1.1
+SKIN = 0.05  # of the reach: how far off the surface its surroundings are looked at from
 LIGHT = (-0.35, 0.75, 0.55)  # right, up, towards the viewer
-AMBIENT, LEAST_OPEN = 0.5, 0.3
-OCCLUSION_RAYS = 3  # per ray
+AMBIENT, LEAST_OPEN = 0.5, 0.25
+OCCLUSION_RAYS, MOST_OCCLUSION_RAYS = 48, 8_000_000  # of a vertex, of all vertices
+SMOOTHING_ROUNDS = 3
 OCCLUSION_SHARE, OCCLUSION_RANGE_M = (
     0.05,
     (0.2, 1.5),
 )  # of the diagonal: how far something darkens its surroundings
-BRIGHT_PERCENTILE, BRIGHT = 95.0, 215.0  # night pictures are brought up to this
-MOST_GAIN = 3.0
+BRIGHT_PERCENTILE, BRIGHT = 95.0, 205.0  # of the colours: pictures of the night are brought up to this
+GAINS = (0.8, 3.0)
 TOP, BOTTOM = (58, 64, 74), (22, 24, 29)  # background
 PATH, TEXT = (90, 225, 255), (232, 236, 240)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -67,7 +70,7 @@ class Eye:
 
 
 def overview(points: NDArray[np.float64], path: NDArray[np.float64], aspect: float) -> Eye:
-    """An eye that sees all of `points` but outliers from behind and above the way `path` (both N×3, z up)."""
+    """An eye that sees `path` and all of `points` but outliers, from behind and above the path (both N×3, z up)."""
     heading = path[-1, :2] - path[0, :2] if len(path) else np.zeros(2)
     angle = np.arctan2(heading[1], heading[0]) if np.linalg.norm(heading) > 0.1 else 0.0
     angle += np.radians(AZIMUTH_DEG)
@@ -79,19 +82,21 @@ def overview(points: NDArray[np.float64], path: NDArray[np.float64], aspect: flo
     right /= np.linalg.norm(right)
     axes = np.stack([right, np.cross(back, right), back])
     tangent = float(np.tan(np.radians(FIELD_OF_VIEW_DEG) / 2))
-    local = points @ axes.T
+    low, high = (np.percentile(points @ axes.T, q, axis=0) for q in (OUTLYING, 100 - OUTLYING))
+    local = np.concatenate([points[:: max(1, len(points) // 20_000)], path]) @ axes.T
+    needed_for_path = np.arange(len(local)) >= len(local) - len(path)
+    local = local[needed_for_path | ((local >= low) & (local <= high)).all(axis=1)]
     limits = np.array([tangent * aspect, tangent]) * FILL
     # A point stays inside while its distance along the axis is at least |offset| / limit. The offset of the eye and
     # the distance that the two sides then need depend on each other only a little.
-    middle = (np.percentile(local, OUTLYING, axis=0) + np.percentile(local, 100 - OUTLYING, axis=0)) / 2
+    middle = (local.min(axis=0) + local.max(axis=0)) / 2
     for _ in range(4):
         offset = (local - middle)[:, :2]
         needed = local[:, 2, None] + np.abs(offset) / limits
-        distance = np.percentile(needed, 100 - OUTLYING, axis=0).max()
+        distance = needed.max()
         ahead = np.maximum(distance - local[:, 2], 1e-3)[:, None]
         seen = offset / ahead
-        low, high = np.percentile(seen, (OUTLYING, 100 - OUTLYING), axis=0)
-        middle[:2] += (low + high) / 2 * (distance - middle[2])
+        middle[:2] += (seen.min(axis=0) + seen.max(axis=0)) / 2 * (distance - middle[2])
     return Eye(np.array([*middle[:2], distance]) @ axes, axes, tangent)
 
 
@@ -112,12 +117,13 @@ def render(
     scene = o3d.t.geometry.RaycastingScene()
     scene.add_triangles(vertices.astype(np.float32), mesh.triangles.astype(np.uint32))
     width, height = size
-    everything = np.concatenate([vertices, way])
-    eye = overview(everything, way, width / height)
+    eye = overview(vertices, way, width / height)
     reach = float(np.clip(OCCLUSION_SHARE * np.linalg.norm(np.ptp(vertices, axis=0)), *OCCLUSION_RANGE_M))
     colours = mesh.colours.astype(np.float32) * (1.0 if shown_k else _gain(mesh.colours))
     many = (SUPERSAMPLING * width, SUPERSAMPLING * height)
-    shade = _Shader(o3d, scene, mesh, colours, eye, reach)
+    open_ = _openness(o3d, scene, vertices.astype(np.float32), mesh.normals, reach)
+    open_ = _smoothed(open_, mesh.triangles)
+    shade = _Shader(o3d, scene, mesh, np.concatenate([colours, open_[:, None]], axis=1), eye)
     rows = [shade(part) for part in np.array_split(eye.rays(*many), 16)]
     shaded = np.concatenate(rows).reshape(many[1], many[0], 4)
     shaded = cv2.resize(shaded, size, interpolation=cv2.INTER_AREA)
@@ -133,7 +139,7 @@ def render(
 
 def _gain(colours: Picture) -> float:
     bright = float(np.percentile(colours.max(axis=1), BRIGHT_PERCENTILE))
-    return float(np.clip(BRIGHT / max(bright, 1.0), 1.0, MOST_GAIN))
+    return float(np.clip(BRIGHT / max(bright, 1.0), *GAINS))
 
 
 def _background(width: int, height: int) -> F32:
@@ -146,25 +152,23 @@ def _background(width: int, height: int) -> F32:
 class _Shader:
     """Colour and cover (N×4: red, green, blue times cover, cover) of rays."""
 
-    def __init__(self, o3d: Any, scene: Any, mesh: Mesh, colours: F32, eye: Eye, reach: float) -> None:
-        self._o3d, self._scene, self._mesh, self._colours, self._reach = o3d, scene, mesh, colours, reach
+    def __init__(self, o3d: Any, scene: Any, mesh: Mesh, lit: F32, eye: Eye) -> None:
+        """`lit` N×4: what is interpolated between the vertices: colour, and how open to its surroundings each is."""
+        self._o3d, self._scene, self._mesh = o3d, scene, mesh
+        self._carried = np.concatenate([lit, mesh.normals], axis=1)
         light = np.asarray(LIGHT) @ eye.axes
         self._light = (light / np.linalg.norm(light)).astype(np.float32)
-        self._rng = np.random.default_rng(0)
 
     def __call__(self, rays: F32) -> F32:
         out = np.zeros((len(rays), 4), np.float32)
         for at, hit in self._faced(rays):
             corners = self._mesh.triangles[hit["primitive_ids"]]
             u, v = hit["primitive_uvs"].T[:, :, None]
-            shares = (1 - u - v, u, v)
-            colour = sum(s * self._colours[corners[:, i]] for i, s in enumerate(shares))
-            normal = sum(s * self._mesh.normals[corners[:, i]] for i, s in enumerate(shares))
-            normal = _unit(np.asarray(normal, np.float32))
-            place = rays[at, :3] + hit["t_hit"][:, None] * rays[at, 3:]
-            lit = AMBIENT + (1 - AMBIENT) * np.clip(normal @ self._light, 0, 1)
-            lit *= LEAST_OPEN + (1 - LEAST_OPEN) * self._open(place, normal)
-            out[at, :3] = np.minimum(np.asarray(colour) * (1.15 * lit)[:, None], 255)
+            found = (1 - u - v) * self._carried[corners[:, 0]]
+            found += u * self._carried[corners[:, 1]] + v * self._carried[corners[:, 2]]
+            light = AMBIENT + (1 - AMBIENT) * np.clip(_unit(found[:, 4:]) @ self._light, 0, 1)
+            light *= LEAST_OPEN + (1 - LEAST_OPEN) * found[:, 3]
+            out[at, :3] = np.minimum(found[:, :3] * (EXPOSURE * light)[:, None], 255)
             out[at, 3] = 1
         return out
 
@@ -191,16 +195,29 @@ class _Shader:
             gone[left[behind]] = hit["t_hit"][behind] + np.float32(STEP_M)
             left = left[behind]
 
-    def _open(self, place: F32, normal: F32) -> F32:
-        """Share of the directions above a surface (cosine-weighted) in which nothing is near."""
-        free = np.zeros(len(place), np.float32)
-        for _ in range(OCCLUSION_RAYS):
-            direction = _unit(self._rng.standard_normal(place.shape, np.float32))
-            direction = _unit(direction + normal * np.float32(1.001))
-            rays = np.concatenate([place + np.float32(0.02) * normal, direction], axis=1)
-            near = self._scene.test_occlusions(self._o3d.core.Tensor(rays), 0.0, self._reach).numpy()
-            free += ~near
-        return free / np.float32(OCCLUSION_RAYS)
+
+def _openness(o3d: Any, scene: Any, vertices: F32, normals: F32, reach: float) -> F32:
+    """N: share of the directions above each vertex (cosine-weighted) in which nothing is within `reach`."""
+    rng = np.random.default_rng(0)
+    rounds = int(np.clip(MOST_OCCLUSION_RAYS // max(len(vertices), 1), 4, OCCLUSION_RAYS))
+    start = vertices + np.float32(SKIN * reach) * normals
+    free = np.zeros(len(vertices), np.float32)
+    for _ in range(rounds):
+        direction = _unit(rng.standard_normal(vertices.shape, np.float32))
+        direction = _unit(direction + normals * np.float32(1.001))
+        rays = o3d.core.Tensor(np.concatenate([start, direction], axis=1))
+        free += ~scene.test_occlusions(rays, 0.0, reach).numpy()
+    return free / np.float32(rounds)
+
+
+def _smoothed(values: F32, triangles: NDArray[np.int32]) -> F32:
+    """`values` of the vertices, each replaced by the mean over its triangles."""
+    count = np.bincount(triangles.ravel(), minlength=len(values))
+    for _ in range(SMOOTHING_ROUNDS):
+        around = np.repeat(values[triangles].mean(axis=1), 3)
+        total = np.bincount(triangles.ravel(), weights=around, minlength=len(values))
+        values = (total / np.maximum(count, 1)).astype(np.float32)
+    return values
 
 
 def _unit(vectors: F32) -> F32:

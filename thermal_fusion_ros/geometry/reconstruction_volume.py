@@ -24,7 +24,9 @@ BLOCK = 16  # voxels along the edge of a block
 BYTES_PER_VOXEL = 20  # distance, weight, three channels
 MOST_BYTES = 3 << 30  # of voxels; growing takes twice as much for a moment
 FIRST_BLOCKS = 1000
-TRUNCATION_VOXELS = 5.0  # how far before and behind a surface its distance is kept
+# How far before and behind a surface its distance is kept, along the view: ground that is seen at a flat angle lies
+# between voxels that are far from it that way, and has gaps when this is small.
+TRUNCATION_VOXELS = 8.0
 FULL_WEIGHT = 3.0  # looks at a voxel before it counts, when there are enough frames for that
 FEWEST_TRIANGLES = 40  # of a piece: less is noise
 SHARPEST_WIDTH_PX = 480  # smaller depth pictures are enlarged to about this: the grid takes the nearest pixel

@@ -383,6 +383,27 @@ class PointsConfig:
 
 
 @dataclass(frozen=True)
+class LanguageConfig:
+    """What the robot says of the scene, and the guidance of fusion that comes of it."""
+
+    captions: bool = param(True, "Describe the scene, and guide fusion by that while there is no prompt.")
+    rate_hz: float = param(1.0, "Captions per second.", unit="Hz", low=0.05, high=10.0)
+    timeout_s: float = param(3.0, "Age from which a caption's guidance fades.", unit="s", low=0.1, high=60.0)
+    half_life_s: float = param(
+        2.0, "Time in which the guidance of a caption that is too old halves.", unit="s", low=0.1, high=60.0
+    )
+    clip_model: str = param(
+        "ViT-B-32-quickgelu",
+        "open_clip's name of the text encoder, `hf-hub:OWNER/NAME` or `local-dir:FOLDER`; must be the CLIP that fusion "
+        "was trained with, OpenAI's ViT-B/32.",
+    )
+    clip_weights: str = param(
+        "",
+        "Path of its weights, or a tag of open_clip (`openai`); empty does without, and prompts are vocabulary words.",
+    )
+
+
+@dataclass(frozen=True)
 class EngineConfig:
     """What runs the network."""
 
@@ -491,6 +512,7 @@ class Config:
     thermal: ThermalConfig = ThermalConfig()
     registration: RegistrationConfig = RegistrationConfig()
     fusion: FusionConfig = FusionConfig()
+    language: LanguageConfig = LanguageConfig()
     depth: DepthConfig = DepthConfig()
     points: PointsConfig = PointsConfig()
     engine: EngineConfig = EngineConfig()

@@ -366,7 +366,7 @@ class PointsConfig:
     farthest_m: float = param(40.0, "Farthest point.", unit="m", low=0.1, high=1e4, live=True)
     edge: float = param(
         0.05,
-        "Pixels where depth changes by more than this share from one to the next are left out (flying pixels); "
+        "Pixels farther than one beside them by more than this share are left out (flying pixels behind edges); "
         "0 keeps all.",
         low=0.0,
         high=1.0,

@@ -105,7 +105,7 @@ class GroundFitter:
         sigma = np.inf
         for _ in range(PASSES):
             plane, sigma = solver.refined(plane)
-        ground = self._judged(plane, solver.residual(plane), z, u, sigma)
+        ground = self._judged(plane, solver, u, sigma)
         if isinstance(ground, Ground):
             self._learn(ground.normal)
         return ground
@@ -131,20 +131,21 @@ class GroundFitter:
         best: Floats = planes[np.argmax(near @ weight)]
         return best
 
-    def _judged(self, plane: Floats, residual: Floats, z: Floats, u: NDArray, sigma: float) -> Ground | str:
+    def _judged(self, plane: Floats, solver: _Solver, u: NDArray, sigma: float) -> Ground | str:
         size = float(np.linalg.norm(plane))
         normal = plane / size
         tilt = np.degrees(np.arccos(np.clip(normal @ self.down, -1, 1)))
         if tilt > MOST_TILT_DEG:
             return f"the plane below is tilted by {tilt:.0f}°"
+        residual, weight = solver.residual(plane), solver.weight / solver.weight.sum()
         on = np.abs(residual) < TOLERANCE
-        share = float(on.mean())
+        share = float(weight[on].sum())
         if share < LEAST_SHARE:
             return f"only {share:.0%} of the lower part of the picture lies on one plane"
-        below = float((residual > TOLERANCE).mean())
+        below = float(weight[residual > TOLERANCE].sum())
         if below > MOST_BELOW:
             return f"{below:.0%} of the lower part of the picture lies below the plane"
-        low, high = np.percentile(z[on], [5, 95])
+        low, high = np.percentile(solver.z[on], [5, 95])
         if np.log(high / low) < LEAST_RANGE or np.ptp(u[on]) < LEAST_WIDTH * self._size[0]:
             return "the plane below is too small to be the ground"
         return Ground(normal, 1 / size, share, float(np.hypot(FLOOR, sigma)))
@@ -154,18 +155,18 @@ class _Solver:
     """Iteratively reweighted least squares (Tukey) on log depth, drawn towards an expected normal."""
 
     def __init__(self, rays: Floats, z: Floats, weight: Floats, expected: Floats, expected_sigma: float):
-        self._rays, self._z, self._weight = rays, z, weight
+        self.rays, self.z, self.weight = rays, z, weight
         self._expected, self._expected_sigma = expected, expected_sigma
 
     def residual(self, plane: Floats) -> Floats:
         """Log of how much farther each point is than the plane (N,)."""
-        return np.asarray(np.log(np.maximum(self._rays @ plane * self._z, 1e-9)))
+        return np.asarray(np.log(np.maximum(self.rays @ plane * self.z, 1e-9)))
 
     def refined(self, plane: Floats) -> tuple[Floats, float]:
         """The plane after one pass, and the standard error of the log of its height."""
         residual = self.residual(plane)
-        share = self._weight * np.clip(1 - (residual / (2 * TOLERANCE)) ** 2, 0, None) ** 2
-        rows = self._rays / np.maximum(self._rays @ plane, 1e-9)[:, None]  # d residual / d plane
+        share = self.weight * np.clip(1 - (residual / (2 * TOLERANCE)) ** 2, 0, None) ** 2
+        rows = self.rays / np.maximum(self.rays @ plane, 1e-9)[:, None]  # d residual / d plane
         spread = max(FLOOR, float(np.sqrt((share * residual**2).sum() / share.sum())))
         # Neighbours err together: all points are worth ALIKE independent ones.
         worth = ALIKE / (spread**2 * share.sum())

@@ -32,7 +32,7 @@ F32 = NDArray[np.float32]
 
 # The sources, named as their parameters in the section `depth`, and the error of log scale that time does not average
 # out: a measured mounting height, a population's mean height, calibrations.
-SYSTEMATIC = {"camera_height_m": 0.03, "object_heights": 0.05, "range_points": 0.02, "rig_parallax": 0.03}
+SYSTEMATIC = {"camera_height_m": 0.03, "object_heights": 0.08, "range_points": 0.02, "rig_parallax": 0.03}
 
 DRIFT = 0.02  # of log scale in a second (root of): how constant the scale of a network is
 ALIKE = 4.0  # readings in a row that share one error

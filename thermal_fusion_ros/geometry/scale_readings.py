@@ -28,6 +28,8 @@ LEAST_BOX_PX = 20  # height; lower boxes are too coarse
 BOX_ERROR_PX = 1.5  # of the height of a box
 RIM_PX = 1.5  # a box this close to the edge of the picture may be cut off
 INNER = 0.5  # of a box's width and height: where the object is and not what is behind it
+OF_OBJECT = 25  # percentile of the depth there
+EDGE_PX = 1.5  # of the depth picture, over which networks mix an object with what is behind
 OBJECTS_ALIKE = 0.03  # error that all objects of a picture share
 
 FEWEST_RANGES = 8
@@ -70,14 +72,17 @@ def from_objects(objects: Sequence[SeenObject], relative: F32, camera: CameraMod
         known = HEIGHTS.get(label)
         if known is None or not fully_visible or not _inside(box, camera):
             continue
-        distance = _inner_median(relative, box, camera)
+        distance = _distance(relative, box, camera)
         middle = (box[0] + box[2] - 1) / 2
         edges = camera.unproject(np.array([[middle, box[1] - 0.5], [middle, box[3] - 0.5]]))
         extent = float(edges[1, 1] - edges[0, 1])
         if not (np.isfinite(distance) and extent > 0):
             continue
         logs.append(np.log(known[0] / (extent * distance)))
-        variances.append(known[1] ** 2 + (BOX_ERROR_PX / (box[3] - box[1])) ** 2)
+        across = (box[2] - box[0]) * relative.shape[1] / camera.width
+        variances.append(
+            known[1] ** 2 + (BOX_ERROR_PX / (box[3] - box[1])) ** 2 + (EDGE_PX / max(across, 1)) ** 2
+        )
     if not logs:
         return "no fully visible object of known height"
     values, weights = np.array(logs), 1 / np.array(variances)
@@ -100,15 +105,18 @@ def _inside(box: tuple[float, float, float, float], camera: CameraModel) -> bool
     )
 
 
-def _inner_median(relative: F32, box: tuple[float, float, float, float], camera: CameraModel) -> float:
-    """Median depth of the middle of `box` (pixels of `camera`); NaN without any."""
+def _distance(relative: F32, box: tuple[float, float, float, float], camera: CameraModel) -> float:
+    """Depth of the object in `box` (pixels of `camera`); NaN without any.
+
+    Not the median: blur and gaps between limbs mix in what is behind, and nothing is in front.
+    """
     zoom = np.array([relative.shape[1] / camera.width, relative.shape[0] / camera.height])
     low, high = np.array(box[:2]) * zoom, np.array(box[2:]) * zoom
     middle, half = (low + high) / 2, (high - low) / 2 * INNER
     (x0, y0), (x1, y1) = np.floor(middle - half).astype(int), np.ceil(middle + half).astype(int)
     inner = relative[max(0, y0) : y1, max(0, x0) : x1]
     inner = inner[inner > 0]
-    return float(np.median(inner)) if inner.size else float("nan")
+    return float(np.percentile(inner, OF_OBJECT)) if inner.size else float("nan")
 
 
 def _weighted_median(values: Floats, weights: Floats) -> float:

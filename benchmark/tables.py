@@ -16,6 +16,7 @@ from benchmark.fusion_tables import by_source, fusion, people
 from benchmark.latency_table import latency
 from benchmark.markdown import calls, fill
 from benchmark.metric_speed import metric_speed
+from benchmark.pointcloud import pointcloud
 from thermal_fusion_ros import config
 from thermal_fusion_ros.errors import InputError
 
@@ -25,6 +26,7 @@ TABLES: dict[str, Callable[..., str]] = {
     "people": people,
     "metric-speed": metric_speed,
     "latency": latency,
+    "pointcloud": pointcloud,
 }
 
 

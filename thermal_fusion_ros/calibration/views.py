@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from thermal_fusion_ros.bags.pictures import match_pictures, read_thermal, read_visible
 from thermal_fusion_ros.bags.source import Source
-from thermal_fusion_ros.config import SyncConfig
+from thermal_fusion_ros.config import Config
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import RgbFrame, ThermalFrame
 from thermal_fusion_ros.sensing.pairing import Pairer, Stream
@@ -39,11 +39,17 @@ def views_from_folders(visible: Path, thermal: Path, problems: list[str]) -> Ite
             problems.append(str(error))
 
 
-def views_from_source(source: Source, every_s: float, problems: list[str]) -> Iterator[BoardView]:
-    """Pairs of a recording, at most one in `every_s` seconds (a board needs time to be moved)."""
-    if every_s < 0:
+def views_from_source(
+    source: Source, every_s: float, problems: list[str], thermal_offset_s: float = 0.0
+) -> Iterator[BoardView]:
+    """Pairs of a recording, at most one in `every_s` seconds (a board needs time to be moved).
+
+    `thermal_offset_s`: how late the thermal camera stamps. Raises :class:`InputError` when nothing pairs.
+    """
+    if not every_s >= 0:
         raise InputError(f"--every {every_s:g}: seconds between views can't be negative")
-    pairer = Pairer(SyncConfig())
+    sync = Config().with_values({"sync.thermal_offset_s": thermal_offset_s}).sync
+    pairer = Pairer(sync)
     last_ns: int | None = None
     arrival_ns = 0
     for arrival in source.arrivals():
@@ -58,6 +64,11 @@ def views_from_source(source: Source, every_s: float, problems: list[str]) -> It
             last_ns = pair.rgb_stamp_ns
             yield _view(pair.rgb, pair.thermal)
     problems += source.problems
+    if last_ns is None:
+        raise InputError(
+            f"{source.name}: no RGB frame has a thermal one within {sync.tolerance_s * 1e3:.0f} ms; "
+            "if the thermal camera stamps late, say by how much with --thermal-offset"
+        )
 
 
 def _view(rgb: RgbFrame, thermal: ThermalFrame) -> BoardView:

@@ -34,6 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds between views of a recording (default 1)",
     )
+    source.add_argument(
+        "--thermal-offset",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="how late a recording's thermal camera stamps (see sync.thermal_offset_s)",
+    )
     board = parser.add_argument_group("board")
     board.add_argument("--board", default="checkerboard", help="checkerboard | circles | acircles | charuco")
     board.add_argument("--corners", required=True, metavar="CxR", help="inner corners, or circles: 9x6")
@@ -82,7 +89,7 @@ def _views(args: argparse.Namespace, problems: list[str]) -> Iterator[BoardView]
 
     if args.source and not (args.visible or args.thermal):
         source = open_source(args.source, rgb_topic=args.rgb_topic, thermal_topic=args.thermal_topic)
-        return views_from_source(source, args.every, problems)
+        return views_from_source(source, args.every, problems, args.thermal_offset)
     if args.source or not (args.visible and args.thermal):
         raise InputError("give either SOURCE, or both --visible and --thermal")
     return views_from_folders(args.visible, args.thermal, problems)

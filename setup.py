@@ -59,10 +59,16 @@ setup(
     ],
     extras_require={
         "simulation": ["open3d"],
+        # Prompts in any words, where CLIP's weights are present too. A torch of one's own needs the torchvision made for it.
+        "clip": ["open_clip_torch>=2.24"],
         "test": [
             "colcon-common-extensions",
             "hypothesis",
             "mypy==2.4.1",  # the linters are pinned: a new one must not break an old checkout
+            "open_clip_torch>=2.24; platform_machine == 'x86_64'",
+            "onnx",
+            "onnxruntime",
+            "onnxscript",
             "pytest",
             "pytest-timeout",
             "pytest-xdist",

@@ -133,6 +133,12 @@ say "installing Python packages (a minute or two the first time)"
 "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-compile -c "$constraints" "$TORCH" -e ".${extras:+[$extras]}" ||
   die "pip could not install the packages above; mend that and run the same command again"
 
+if [ "$level" = test ]; then
+  # Not installed: only its list of convertible operators is read. It cannot be imported without TensorRT.
+  "$venv/bin/python" -m pip download -qq --disable-pip-version-check --no-deps -d "$venv/wheels" torch-tensorrt==2.13.0 ||
+    say "no torch-tensorrt for this machine: the test that TensorRT can convert the network will be skipped"
+fi
+
 rm "$venv/.unfinished"
 echo "$made_from" >"$stamp"
 [ "$level" = runtime ] || echo "$made_from" >"$venv/.ready-runtime" # tests need all that the program needs

@@ -188,8 +188,7 @@ def test_a_read_only_cache_gives_the_same_engines(tiny, monkeypatch, tmp_path, c
     engine, refused = base.build(tiny, *SIZE, CPU)
     assert not refused
     assert engine.name.startswith(("openvino", "torch"))
-    assert [r.getMessage().partition(" ")[0] for r in caplog.records] == ["engine"]
-    assert "cannot be written" in caplog.text
+    assert caplog.text.count("cannot be written") == 1
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino"])

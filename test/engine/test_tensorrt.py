@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,8 +87,7 @@ def test_an_engine_that_was_stored_broken_is_built_anew(tiny, torch_tensorrt, mo
 
     def save(module, path, *, arg_inputs):
         if fault == "unreadable":
-            with open(path, "wb") as file:
-                file.write(b"nonsense")
+            Path(path).write_bytes(b"nonsense")
         else:
             wrong = WrongGraph(tiny).eval()
             torch.export.save(torch.export.export(wrong, tuple(arg_inputs)), path)

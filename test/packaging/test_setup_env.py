@@ -65,13 +65,14 @@ def test_it_is_done_once_until_requirements_change(checkout: Checkout) -> None:
     for level in ("test", "runtime"):  # what the tests need includes what the program needs
         again = checkout.make(level)
         assert (again.returncode, again.stderr) == (0, "")
-    assert len(checkout.pip_calls) == 1
+    assert len(checkout.pip_calls) == 2
+    assert checkout.pip_calls[1].startswith("download ")  # of torch-tensorrt, only to read
 
     (checkout.venv / "kept").touch()
     (checkout.folder / "setup.py").write_text("# two")
     assert checkout.make(TORCH="/wheels/torch-jetson.whl").returncode == 0
-    assert " /wheels/torch-jetson.whl " in checkout.pip_calls[1]
-    assert checkout.pip_calls[1].endswith("-e .[simulation,ros-wheels]")
+    assert " /wheels/torch-jetson.whl " in checkout.pip_calls[2]
+    assert checkout.pip_calls[2].endswith("-e .[simulation,ros-wheels]")
     assert (checkout.venv / "kept").exists()
 
 

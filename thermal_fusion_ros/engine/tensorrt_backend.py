@@ -76,7 +76,8 @@ class TensorRtEngine:
 
     def run(self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]) -> Outputs:
         """See :meth:`Engine.run`."""
-        for host, array in zip(self._sent, (rgb, thermal, code), strict=True):
+        arrays: tuple[NDArray[Any], ...] = (rgb, thermal, code)
+        for host, array in zip(self._sent, arrays, strict=True):
             np.copyto(host.numpy()[0], array)
         with torch.no_grad(), torch.cuda.stream(self._stream) if self._stream else nullcontext():
             for host, staged, typed in zip(self._sent, self._staged, self._inputs, strict=True):

@@ -1,0 +1,75 @@
+"""The graph as an ONNX file, for `trtexec` on machines where torch-tensorrt does not run (Jetson)."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from thermal_fusion_ros.engine.base import compare
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
+
+INPUTS = ("rgb", "thermal", "code")
+OPSET = 18  # every JetPack that still gets updates reads it
+
+
+def export_onnx(graph: PerceptionGraph, path: Path, height: int, width: int) -> bool:
+    """Write `graph` for images of height x width pixels (multiples of 32) to `path`, whole or not at all.
+
+    Inputs are `rgb` 1×H×W×3 and `thermal` 1×H×W, uint8, and `code` 1×64 float32; outputs are the graph's own names.
+    Returns whether ONNX Runtime was there to check it against eager torch; raises :class:`InputError` when a package
+    is missing or the file cannot be written, RuntimeError when what ONNX Runtime computes is something else.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise InputError(f"the export needs {error.name}: pip install onnx onnxscript onnxruntime") from error
+    inputs = example_inputs(height, width)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".onnx-") as folder:
+            partial = Path(folder) / path.name
+            with torch.no_grad(), _silence():
+                torch.onnx.export(
+                    graph.float().cpu(), inputs, str(partial), dynamo=True, external_data=False, opset_version=OPSET,
+                    input_names=list(INPUTS), output_names=list(graph.outputs), verbose=False,
+                )  # fmt: skip
+            checked = _check(graph, partial, height, width)
+            partial.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: not written: {error.strerror}") from error
+    return checked
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """The exporter talks about its own internals, and of packages nobody needs."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _check(graph: PerceptionGraph, path: Path, height: int, width: int) -> bool:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        return False
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    feed = {name: x.numpy() for name, x in zip(INPUTS, example_inputs(height, width), strict=True)}
+    arrays = session.run(list(graph.outputs), feed)
+    compare(dict(zip(graph.outputs, (x[0] for x in arrays), strict=True)), graph, height, width)
+    return True

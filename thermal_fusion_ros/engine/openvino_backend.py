@@ -71,7 +71,7 @@ def _converted(
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch.export's own, about torch's own internals
         program = torch.export.export(graph, example)
-    model = openvino.convert_model(program, example_input=example)
+        model = openvino.convert_model(program, example_input=example)
 
     def write(folder: Path) -> None:
         openvino.save_model(model, folder / "graph.xml", compress_to_fp16=False)

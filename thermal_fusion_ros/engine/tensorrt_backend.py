@@ -69,10 +69,11 @@ class TensorRtEngine:
                 return
         with Progress(f"building the TensorRT engine for {width}x{height}"):
             module = self._compile(graph, TYPES[precision])
-        self._use(module)
+        # Before CUDA graphs: saving traces the module once more.
         cache.store(
             key, lambda folder: self._library.save(module, str(folder / FILE), arg_inputs=list(self._inputs))
         )
+        self._use(module)
 
     def run(self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]) -> Outputs:
         """See :meth:`Engine.run`."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import platform
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -14,11 +12,19 @@ import numpy as np
 import torch
 
 from thermal_fusion_ros.config import Config
+from thermal_fusion_ros.engine.choice import cpu_name
+from thermal_fusion_ros.engine.torch_backend import TYPES
+from thermal_fusion_ros.evaluation import peaks
 from thermal_fusion_ros.frames import FramePair, RgbFrame, ThermalFrame, ThermalKind
-from thermal_fusion_ros.models.graph import PerceptionGraph
+from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs, padded
 from thermal_fusion_ros.pipeline import Pipeline
 
-BACKENDS = ("torch-eager", "torch", "openvino")
+BACKENDS = ("torch-eager", "torch", "openvino", "tensorrt")
+
+
+def backends_here() -> tuple[str, ...]:
+    """Those that this machine could have; TensorRT needs an NVIDIA GPU."""
+    return tuple(name for name in BACKENDS if name != "tensorrt" or torch.cuda.is_available())
 
 
 def scene(height: int, width: int, count: int, seed: int = 0) -> list[FramePair]:
@@ -43,14 +49,11 @@ def scene(height: int, width: int, count: int, seed: int = 0) -> list[FramePair]
 
 def machine() -> dict[str, str | int]:
     """What it was measured on."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [
-            line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line
-        ]
-        model = names[0] if names else model
-    found: dict[str, str | int] = {"cpu": model, "cores": os.cpu_count() or 1, "torch": torch.__version__}
+    found: dict[str, str | int] = {
+        "cpu": cpu_name(),
+        "cores": os.cpu_count() or 1,
+        "torch": torch.__version__,
+    }
     if torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()
     return found
@@ -59,8 +62,6 @@ def machine() -> dict[str, str | int]:
 def gigaflop(graph: PerceptionGraph, height: int, width: int) -> float:
     """Floating-point operations of one frame, 2 per multiply-add, in 10^9."""
     from torch.utils.flop_counter import FlopCounterMode
-
-    from thermal_fusion_ros.models.graph import example_inputs
 
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         graph(*example_inputs(height, width))
@@ -72,22 +73,30 @@ def run(
     height: int,
     width: int,
     frames: int,
-    backends: tuple[str, ...] = BACKENDS,
+    backends: tuple[str, ...] | None = None,
     on_frame: Callable[[], object] = lambda: None,
+    *,
+    with_floor: bool = True,
 ) -> dict[str, Any]:
     """Times of `frames` frames per backend, taken in turns so that a drifting machine is fair to all.
 
-    Returns what ``bench --json`` writes: `engine_ms` is the network alone, `frame_ms` a pair in, a fused image out.
-    A backend that does not work is listed with the reason in `unavailable`.
+    Returns what ``bench --json`` writes: `engine_ms` is the network alone, `frame_ms` a pair in, a fused image out,
+    `against_eager` how many times shorter the engine takes than torch-eager, `floor_ms` the least it could take by
+    the machine's measured `peaks`, `rss_growth_mb` what loading it added to the process. A backend that does not work
+    is listed with the reason in `unavailable`.
     """
     pairs = scene(height, width, 4)
+    backends = backends_here() if backends is None else backends
+    growth: dict[str, float] = {}
     pipelines: dict[str, Pipeline] = {}
     unavailable: dict[str, str] = {}
     for name in backends:
         # Past the check of choices: `torch-eager` is a baseline, not an option.
         engine = dataclasses.replace(config.engine, backend=name)
+        before = peaks.rss_mb()
         pipeline = Pipeline(dataclasses.replace(config, engine=engine))
         pipeline.prepare(height, width)
+        growth[name] = peaks.rss_mb() - before
         if pipeline.engine_refused:
             unavailable[name] = pipeline.engine_refused[0]
         else:
@@ -105,9 +114,14 @@ def run(
                 for stage, duration in stage_ms.items():
                     stages[name].setdefault(stage, []).append(duration)
         on_frame()
-    gflop = gigaflop(next(iter(pipelines.values())).graph, height, width) if pipelines else float("nan")
+    graph = next(iter(pipelines.values())).graph if pipelines else None
+    gflop = gigaflop(graph, *padded(height, width)) if graph else float("nan")
+    floor = _floors(pipelines, gflop, height, width) if with_floor else {}
+    eager = float(np.median(engine_ms["torch-eager"])) if "torch-eager" in engine_ms else None
     return {
         "machine": machine(),
+        "peaks": floor.pop("peaks", {}),
+        "rss_peak_mb": round(peaks.peak_rss_mb(), 1),
         "height": height,
         "width": width,
         "frames": frames,
@@ -119,10 +133,52 @@ def run(
                 "frame_ms": _summary(frame_ms[name]),
                 "stage_ms": {stage: _summary(values) for stage, values in stages[name].items()},
                 "gflop": round(gflop, 3),
+                "against_eager": round(eager / float(np.median(engine_ms[name])), 2) if eager else None,
+                "rss_growth_mb": round(growth[name], 1),
+                **floor.get(name, {}),
             }
             for name, pipeline in pipelines.items()
         },
     }
+
+
+def run_sizes(
+    config: Config,
+    sizes: Sequence[tuple[int, int]],
+    frames: int,
+    on_frame: Callable[[], object] = lambda: None,
+) -> list[dict[str, Any]]:
+    """:func:`run` for each (width, height), without the eager baseline and the floor."""
+    backends = tuple(name for name in backends_here() if name != "torch-eager")
+    return [
+        run(config, height, width, frames, backends, on_frame, with_floor=False) for width, height in sizes
+    ]
+
+
+def precision_of(engine_name: str) -> str:
+    """Number format that an engine computes in, by its name (`openvino-cpu-bf16`)."""
+    last = engine_name.rpartition("-")[2]
+    if last in TYPES:
+        return last
+    return "f16" if last == "cuda" else "f32"
+
+
+def _floors(pipelines: dict[str, Pipeline], gflop: float, height: int, width: int) -> dict[str, Any]:
+    """`floor_ms` by backend, and under `peaks` what it was computed from, by device."""
+    found: dict[str, Any] = {"peaks": {}}
+    for name, pipeline in pipelines.items():
+        precision = precision_of(pipeline.engine_name)
+        device = (
+            "cuda"
+            if pipeline.engine_name.startswith(("torch-cuda", "torch-eager-cuda", "tensorrt"))
+            else "cpu"
+        )
+        measured = found["peaks"].setdefault(device, {})
+        if f"gflops_{precision}" not in measured:
+            measured |= peaks.measure(device, (precision,))
+        moved = peaks.compulsory_bytes(pipeline.graph, *padded(height, width), precision)
+        found[name] = {"floor_ms": round(peaks.floor_ms(gflop, moved, precision, measured), 3)}
+    return found
 
 
 def _summary(values: list[float]) -> dict[str, float]:

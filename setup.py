@@ -59,8 +59,8 @@ setup(
     ],
     extras_require={
         "simulation": ["open3d"],
-        # Prompts in any words, where CLIP's weights are present too. A torch of one's own needs the torchvision made for it.
-        "clip": ["open_clip_torch>=2.24"],
+        # Prompts in any words, where CLIP's weights are present too. Brings torchvision, which must fit the torch.
+        "clip": ["open_clip_torch>=2.24", "Pillow"],
         "test": [
             "colcon-common-extensions",
             "hypothesis",

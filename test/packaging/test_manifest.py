@@ -15,7 +15,14 @@ PACKAGE = ROOT / "thermal_fusion_ros"
 MANIFEST = ET.parse(ROOT / "package.xml").getroot()
 
 # Import name -> what setup.py calls it. None: optional, imported only where it is found.
-DISTRIBUTION = {"cv2": "opencv-python", "yaml": "PyYAML", "tensorrt": None, "torch_tensorrt": None}
+DISTRIBUTION = {
+    "cv2": "opencv-python",
+    "open_clip": "open_clip_torch",
+    "PIL": "Pillow",
+    "tensorrt": None,
+    "torch_tensorrt": None,
+    "yaml": "PyYAML",
+}
 # Import name -> ROS package, where they differ.
 ROS_PACKAGE = {"tf2_ros": "tf2_ros_py"}
 # Every ROS package that may be imported, the optional ones included.

@@ -78,7 +78,6 @@ class ClipTextEncoder:
             network: Any = open_clip.create_model(
                 model,
                 pretrained=None if brings_weights else weights,
-                pretrained_text=False,
                 require_pretrained=True,
                 device=device,
             )

@@ -45,6 +45,7 @@ def save_fusion(
     tensors = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
     # Codes are those of the stored (fp16) projection, so baked words and encoded ones agree.
     projection = tensors["guidance.linear.weight"].float()
+    tensors["guidance.mean"] = model.guidance.mean.float().contiguous()  # 2 KiB, for the same reason kept exact
     tensors[CODES] = torch.from_numpy(centred) @ projection.T
     metadata = {"architecture": "cross_attention", "nouns": json.dumps(nouns), "about": json.dumps(about)}
     _write(path, tensors, metadata)

@@ -148,9 +148,11 @@ class PosedBag(RosbagSource):
         """The images of these topics in the order of recording."""
         with self._open() as reader:
             connections = [c for c in reader.connections if c.topic in topics]
+            if not connections:  # none would mean all
+                return
             for connection, logged_ns, raw in self._readable(reader.messages(connections)):
                 try:
-                    message = reader.deserialize(raw, connection.msgtype)
+                    message: Any = reader.deserialize(raw, connection.msgtype)
                 except AnyReaderError as error:
                     self.report(f"{self.path}: {connection.topic}: not decoded: {error}")
                     continue
@@ -160,6 +162,8 @@ class PosedBag(RosbagSource):
     def _of_type(self, kind: str, topic: str = "") -> Iterator[tuple[str, Any, int]]:
         with self._open() as reader:
             connections = [c for c in reader.connections if c.msgtype == kind and topic in ("", c.topic)]
+            if not connections:  # none would mean all
+                return
             for connection, logged_ns, raw in self._readable(reader.messages(connections)):
                 yield connection.topic, reader.deserialize(raw, connection.msgtype), logged_ns
 

@@ -71,7 +71,9 @@ class Painted(NamedTuple):
 class Painter(Protocol):
     """Lays the pictures of other topics on a depth picture."""
 
-    topics: Mapping[str, int]  # that it needs, and how much later than depth each is stamped, ns
+    @property
+    def topics(self) -> Mapping[str, int]:
+        """What it needs, and how much later than depth each is stamped, ns."""
 
     def __call__(self, frame: DepthFrame, pictures: Mapping[str, Picture]) -> Painted | Skip:
         """`pictures` by topic, taken when `frame` was. InputError when nothing of this recording can be used."""

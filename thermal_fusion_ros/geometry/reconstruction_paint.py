@@ -216,5 +216,7 @@ class TemperatureTopic:
     def _made_for(self, image: NDArray[Any]) -> ThermalProcessor:
         if not self._sure:
             return ThermalProcessor(self._config)
-        unit = {"resolution_k": 1.0, "offset_k": 0.0} if image.dtype == np.float32 else {}
-        return ThermalProcessor(replace(self._config, kind="tlinear", **unit))
+        config = replace(self._config, kind="tlinear")
+        if image.dtype == np.float32:
+            config = replace(config, resolution_k=1.0, offset_k=0.0)
+        return ThermalProcessor(config)

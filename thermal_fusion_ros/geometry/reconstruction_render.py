@@ -126,8 +126,8 @@ def render(
     shade = _Shader(o3d, scene, mesh, np.concatenate([colours, open_[:, None]], axis=1), eye)
     rows = [shade(part) for part in np.array_split(eye.rays(*many), 16)]
     shaded = np.concatenate(rows).reshape(many[1], many[0], 4)
-    shaded = cv2.resize(shaded, size, interpolation=cv2.INTER_AREA)
-    picture = shaded[..., :3] + (1 - shaded[..., 3:]) * _background(width, height)
+    small = cv2.resize(shaded, size, interpolation=cv2.INTER_AREA)
+    picture = small[..., :3] + (1 - small[..., 3:]) * _background(width, height)
     out = np.ascontiguousarray(np.clip(np.rint(picture), 0, 255), np.uint8)
     _draw_path(out, eye.pixels(way, width, height))
     if shown_k:
@@ -143,10 +143,9 @@ def _gain(colours: Picture) -> float:
 
 
 def _background(width: int, height: int) -> F32:
-    share = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
-    return np.broadcast_to(
-        (1 - share) * np.float32(TOP) + share * np.float32(BOTTOM), (height, width, 3)
-    ).astype(np.float32)
+    share = np.linspace(0, 1, height)[:, None, None]
+    shade = (1 - share) * np.array(TOP) + share * np.array(BOTTOM)
+    return np.repeat(shade, width, axis=1).astype(np.float32)
 
 
 class _Shader:

@@ -1,6 +1,9 @@
 """The live simulator: its schedule, and real pictures over DDS."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -93,3 +96,38 @@ def test_a_bad_condition_is_refused_by_name(context):
     overrides = [Parameter("simulation.condition", value="rain")]
     with pytest.raises(InputError, match="rain"):
         SimulatorNode(context=context, parameter_overrides=overrides)
+
+
+ASKED_TO_END = """
+import os, sys, time
+from thermal_fusion_ros.ros import simulator_node as node
+
+def interrupting(function):
+    def first(*arguments):
+        os.kill(os.getpid(), int(sys.argv[2]))
+        for _ in range(100):  # until the handler has shut the context down
+            time.sleep(0.01)
+            if not node.rclpy.ok():
+                break
+        return function(*arguments)
+    return first
+
+if sys.argv[1] == "building its world":
+    node.Simulator = interrupting(node.Simulator)
+else:
+    node.StreamPublisher.publish = interrupting(node.StreamPublisher.publish)
+sys.exit(node.main(sys.argv[3:]))
+"""
+
+
+@pytest.mark.parametrize("asked_by", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("while_", ["building its world", "publishing"])
+def test_asked_to_end_it_ends_without_a_word(while_, asked_by):
+    """Ctrl-C wherever it comes: the process ends with code 0 and prints no traceback."""
+    arguments = [part for name, value in SETTINGS.items() for part in ("-p", f"simulation.{name}:={value}")]
+    command = [sys.executable, "-c", ASKED_TO_END, while_, str(int(asked_by)), "--ros-args", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=4 * PATIENCE_S, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "Exception" not in done.stdout + done.stderr
+    assert "invalid" not in done.stdout + done.stderr

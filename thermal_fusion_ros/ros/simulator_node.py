@@ -287,6 +287,9 @@ def main(args: list[str] | None = None) -> int:
         code = 2
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except Exception:
+        if rclpy.ok():  # else it was asked to end in the middle of something, a world being built for example
+            raise
     finally:
         with contextlib.suppress(KeyboardInterrupt):
             if node is not None:

@@ -27,6 +27,7 @@ from thermal_fusion_ros.simulation.simulator import Simulator
 F32 = NDArray[np.float32]
 
 UNIT_M = 1.7  # what the unit of relative depth is: nobody is told
+ERROR, BLUR_PX = 0.10, 1.5  # of log depth; of its edges, in a picture 320 wide
 FRAMES, PERIOD_S, START_S = 50, 0.1, 1.0
 SKY_M = 200.0
 VISIBLE_SHARE = 0.97
@@ -76,7 +77,7 @@ def drive(sim: Simulator, frames: int = FRAMES, period_s: float = PERIOD_S) -> I
         yield Frame(
             seen.frame.stamp_ns,
             cv2.cvtColor(seen.frame.image, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False),
-            felt.display,
+            felt.display.copy(),
             seen.truth.depth,
             [
                 SeenObject(o.label, o.box, o.visible_share > VISIBLE_SHARE and not o.truncated)
@@ -97,7 +98,9 @@ def _ranges(sim: Simulator, depth: F32, random: np.random.Generator) -> NDArray[
     return points[np.isfinite(points).all(axis=1)]
 
 
-def as_predicted(depth: F32, random: np.random.Generator, sigma: float = 0.10, blur_px: float = 2.0) -> F32:
+def as_predicted(
+    depth: F32, random: np.random.Generator, sigma: float = ERROR, blur_px: float = BLUR_PX
+) -> F32:
     """`depth` as a network would see it, in units of :data:`UNIT_M`."""
     height, width = depth.shape
     coarse = random.normal(size=(6, 8)).astype(np.float32)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from thermal_fusion_ros.geometry import parallax
 from thermal_fusion_ros.geometry.parallax import ParallaxScale, at_edges_of_things
 from thermal_fusion_ros.sensing.camera import CameraModel
 from thermal_fusion_ros.sensing.rig import Rig
@@ -23,22 +24,25 @@ def shifted(image, pixels):
     return cv2.warpAffine(image, matrix, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
 
 
-def pair(seed, nearest=2.0, farthest=8.0):
-    """(RGB grey, thermal, depth): boards of random brightness and random heat before a far wall."""
+def pair(seed, nearest=2.0, farthest=8.0, ahead=0.0, leftmost=10):
+    """(RGB grey, thermal, depth): boards of random brightness and random heat before a far wall.
+
+    Thermal is taken `ahead` baselines further on.
+    """
     random = np.random.default_rng(seed)
     gray = np.full((HEIGHT, WIDTH), 90, np.float32)
     warm = np.full((HEIGHT, WIDTH), 120, np.float32)
     depth = np.full((HEIGHT, WIDTH), 2 * farthest, np.float32)
     for away in np.sort(random.uniform(nearest, farthest, 9))[::-1]:
-        x, y = random.integers(10, WIDTH - 70), random.integers(5, HEIGHT - 90)
+        x, y = random.integers(leftmost, WIDTH - 70), random.integers(5, HEIGHT - 90)
         mask = np.zeros((HEIGHT, WIDTH), np.float32)
         cv2.rectangle(mask, (int(x), int(y)), (int(x) + 50, int(y) + 80), 1.0, -1)
         stripes = np.zeros_like(mask)
         for _ in range(4):
             u = int(x + random.integers(4, 44))
             cv2.rectangle(stripes, (u, int(y) + 8), (u + 4, int(y) + 70), 1.0, -1)
-        there = shifted(mask, -FOCAL * BASELINE / away)
-        stripes_there = shifted(stripes, -FOCAL * BASELINE / away)
+        pixels = FOCAL * BASELINE / away * (1 - (x + 25 - WIDTH / 2) / FOCAL * ahead)
+        there, stripes_there = shifted(mask, -pixels), shifted(stripes, -pixels)
         brightness, heat = random.uniform(20, 230, 2), random.uniform(20, 230, 2)
         gray = np.where(mask > 0, np.where(stripes > 0, brightness[0], brightness[1]), gray)
         warm = warm * (1 - there) + there * (heat[0] * stripes_there + heat[1] * (1 - stripes_there))
@@ -72,6 +76,19 @@ def test_scale_follows_the_baseline():
     reading = observed((pair(seed) for seed in range(10)), rig=twice).reading()
     assert reading is not None
     assert np.exp(reading.log_scale) == pytest.approx(2 * UNIT, rel=0.04)
+
+
+def test_driving_on_between_the_two_pictures_is_allowed_for(monkeypatch):
+    """Parallax of 2 cm ahead on a baseline of 10 cm, with more things on the right than on the left."""
+    pairs = [pair(seed, ahead=0.2, leftmost=90) for seed in range(20)]
+    errors = []
+    for prior in (parallax.SLOPE_PRIOR, 1e-3):
+        monkeypatch.setattr(parallax, "SLOPE_PRIOR", prior)
+        reading = observed(pairs).reading()
+        assert reading is not None
+        errors.append(abs(reading.log_scale - np.log(UNIT)))
+    assert errors[0] < 0.03
+    assert errors[0] < 0.7 * errors[1]
 
 
 def test_error_is_told():

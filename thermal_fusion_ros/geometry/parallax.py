@@ -43,6 +43,8 @@ SLOPES = np.linspace(-0.4, 0.4, 17)  # movement ahead between the pictures, in b
 SLOPE_PRIOR = 0.05
 MEMORY = 60  # evaluations that are remembered
 FORGETTING = 0.98  # per evaluation
+TYPICAL_OF = 20  # pictures that together say better than the first where the near part of a picture lies
+MISPLACED = 1.0  # of log depth between the two: another grid of scales is tried unless this one has an answer
 STATIC = 0.03  # pictures that differ by a smaller share of their contrast show the same again
 FEWEST = 4  # different evaluations before anything is said
 LARGEST_SIGMA = 0.15  # of log scale
@@ -137,6 +139,8 @@ class ParallaxScale:
         self.reason = "no pair of pictures yet"
         self._curves: deque[F32] = deque(maxlen=MEMORY)  # scales×blocks each
         self._small: F32 | None = None
+        self._near: deque[float] = deque(maxlen=TYPICAL_OF)
+        self._placed = 0.0
 
     def observe(
         self,
@@ -154,10 +158,7 @@ class ParallaxScale:
         inverse = self.view.inverse_depth(relative) * np.float32(self._correction(uncertainty))
         if np.count_nonzero(inverse) < FEWEST_POINTS:
             return
-        if self.log_scales is None:
-            near = np.log(np.percentile(inverse[inverse > 0], NEAR_PERCENTILE))
-            first, last = (round((np.log(metres) + near) / STEP) for metres in (NEAREST_M, FARTHEST_M))
-            self.log_scales = np.arange(first, last + 1) * STEP
+        self._place(float(np.log(np.percentile(inverse[inverse > 0], NEAR_PERCENTILE))))
         straight = self.view.rgb(gray)
         visible = orientation_field(straight)
         warm = orientation_field(self.view.thermal(thermal), self.view.thermal_seen)
@@ -168,6 +169,17 @@ class ParallaxScale:
             self._curves[-1] = curves
         else:
             self._curves.append(curves)
+
+    def _place(self, near: float) -> None:
+        """Choose the scales to try, by the log of the inverse depth of what is `near` in this picture."""
+        self._near.append(near)
+        typical = float(np.median(self._near))
+        lost = self.reason and len(self._near) == TYPICAL_OF and abs(typical - self._placed) > MISPLACED
+        if self.log_scales is None or lost:
+            self._curves.clear()
+            self._placed = typical
+            first, last = (round((np.log(metres) + typical) / STEP) for metres in (NEAREST_M, FARTHEST_M))
+            self.log_scales = np.arange(first, last + 1) * STEP
 
     @staticmethod
     def _correction(uncertainty: F32 | None) -> float:

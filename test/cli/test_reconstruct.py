@@ -68,7 +68,7 @@ def test_folders_without_metres_are_refused_with_the_remedy(tmp_path, capsys, ma
     )
     error = capsys.readouterr().err
     assert "--camera-height" in error
-    assert "no_metric_depth 2" in error
+    assert "--depth-topic" in error
 
 
 def rig_file(folder):

@@ -30,7 +30,7 @@ CAMERA_FROM_THERMAL[:3, 3] = 0.1, 0.02, 0.0
 
 @pytest.fixture(autouse=True)
 def small_picture(monkeypatch):
-    monkeypatch.setattr("thermal_fusion_ros.geometry.reconstruction_render.SIZE_PX", (160, 120))
+    monkeypatch.setattr("thermal_fusion_ros.cli.reconstruct.PICTURE_PX", (160, 120))
 
 
 def reconstruct(bag, tmp_path, *options, voxel="0.08"):

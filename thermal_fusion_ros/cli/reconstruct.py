@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from thermal_fusion_ros.config import Config
     from thermal_fusion_ros.geometry.reconstruction import Reconstruction
 
+PICTURE_PX = (1120, 840)
+
 HELP = "a coloured mesh (PLY) and a picture of it from a recording with poses, or without"
 
 
@@ -105,7 +107,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"thermal-fusion: {problem}", file=sys.stderr)
     write_ply(args.out, made.mesh)
     picture = args.out.with_suffix(".png")
-    write_picture(picture, render(made.mesh, made.path, _caption(args.source.name, made), made.shown_k))
+    caption = _caption(args.source.name, made)
+    write_picture(picture, render(made.mesh, made.path, caption, made.shown_k, PICTURE_PX))
     if args.json:
         files = {"mesh": str(args.out), "picture": str(picture)}
         settings = {"voxel_m": args.voxel, "max_depth_m": args.max_depth}

@@ -209,7 +209,9 @@ class PerceivedFrames:
         except InputError as error:
             return Skip("refused", str(error))
         if seen.depth is None:
-            return Skip("no_metric_depth", f"{NO_SCALE} ({seen.depth_refused or 'depth is switched off'})")
+            if not seen.depth_refused and seen.relative_depth is None:  # and never will be
+                raise InputError(f"{self.source.name}: {NO_SCALE}; the pipeline estimates no depth here")
+            return Skip("no_metric_depth", f"{NO_SCALE} ({seen.depth_refused})")
         colour = {"fused": seen.fused, "rgb": pair.rgb.image}.get(self.colour)
         if self.colour == "temperature":
             if seen.temperature_k is None:

@@ -18,7 +18,6 @@ from thermal_fusion_ros.geometry.reconstruction_volume import open3d
 F32 = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 
-SIZE_PX = (1120, 840)
 SUPERSAMPLING = 2  # rays along each side of a pixel
 ELEVATION_DEG, AZIMUTH_DEG = 40.0, 32.0  # above the horizon, and off the way the camera went
 FIELD_OF_VIEW_DEG = 36.0
@@ -105,7 +104,7 @@ def render(
     path: NDArray[np.float64],
     caption: str = "",
     shown_k: tuple[float, float] | None = None,
-    size: tuple[int, int] = SIZE_PX,
+    size: tuple[int, int] = (1120, 840),
 ) -> Picture:
     """H×W×3 of a mesh with triangles; `path` N×3 the way of the camera, `size` width and height.
 

@@ -26,6 +26,7 @@ def test_a_captions_code_is_the_weighted_sum_of_its_nouns():
     assert weights["person"] > 0.7
     np.testing.assert_allclose(thought.code[:2], [weights["person"], weights["car"]], atol=1e-6)
     assert not thought.lasting
+    assert Guide(VOCABULARY)(Job(lambda: SCENE)).text == thought.text
 
 
 def test_the_operators_prompt_overrides_the_caption_until_cleared():

@@ -11,7 +11,8 @@ from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
 def render(condition):
     """A street of the held-out worlds and its thermal display."""
     spec = DatasetSpec(
-        count=2, width=160, height=120, worlds=("street",), conditions=(condition,), variety=0.0, split="val", seed=2
+        count=2, width=160, height=120, seed=2, split="val", quality="live", variety=0.0,
+        worlds=("street",), conditions=(condition,),
     )  # fmt: skip
     sample = SimulatedDataset(spec)[1]
     counts = sample.counts.astype(np.float32)

@@ -21,6 +21,10 @@ def vocabulary():
         ("traffic lights", {"traffic light"}),
         ("buses", {"bus"}),
         ("highlight the lorry ahead", {"truck"}),
+        ("firetrucks, streetlights? no: pedestrians and passers-by", None),
+        ("all firetrucks and traffic-lights", {"fire truck", "traffic light"}),
+        ("lorries and motorists", None),
+        ("lorries, minibuses and children", {"truck", "bus", "person"}),
         ("3 motorists' bikes", None),
         ("dog dog dog", {"dog"}),
         ("", set()),
@@ -28,7 +32,7 @@ def vocabulary():
 )
 def test_prompts(vocabulary, prompt, nouns):
     if nouns is None:
-        with pytest.raises(InputError, match="motorists"):
+        with pytest.raises(InputError, match="not in the vocabulary"):
             vocabulary.parse(prompt)
     else:
         weights = vocabulary.parse(prompt)
@@ -41,6 +45,21 @@ def test_unknown_words_are_refused_with_what_is_known(vocabulary):
         vocabulary.parse("a person on a unicorn")
     with pytest.raises(InputError, match="vocabulary"):
         vocabulary.parse("the two of all")  # words, but none that means something
+
+
+def test_refusals_name_the_closest_words_and_the_remedy(vocabulary):
+    with pytest.raises(InputError, match=r"closest: bicycle.*language\.clip_weights"):
+        vocabulary.parse("a bicicle")
+    assert vocabulary.closest("trafic light") == ["traffic light"]
+    assert vocabulary.closest("qwertyuiop") == []
+
+
+def test_mixing_ignores_nouns_without_a_code(vocabulary):
+    np.testing.assert_allclose(
+        vocabulary.mix({"person": 0.25, "submarine": 0.5, "dog": 0.25}),
+        0.25 * vocabulary.codes[0] + 0.25 * vocabulary.codes[5],
+    )
+    assert not vocabulary.mix({}).any()
 
 
 def test_code_is_the_weighted_sum(vocabulary):

@@ -4,7 +4,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from thermal_fusion_ros.language.guide import Job, Thought
+from thermal_fusion_ros.language.guide import Guide, Job, Thought
+from thermal_fusion_ros.language.vocabulary import Vocabulary
 from thermal_fusion_ros.language.worker import MOST_HANGING, LanguageWorker, fade
 from thermal_fusion_ros.newest_only import NewestOnly
 
@@ -211,6 +212,16 @@ def test_it_stops_and_starts_again(bench):
     assert bench.worker.restart()
     bench.think("second")
     assert bench.jobs == ["first", "second"]
+
+
+def test_a_guide_at_work(bench):
+    vocabulary = Vocabulary(("person", "car"), np.eye(2, 64, dtype=np.float32))
+    bench.work = Guide(vocabulary)
+    bench.think("two cars")
+    assert bench.worker.guidance().thought.text == "two cars"
+    bench.think("unicorns")
+    assert "unicorns" in bench.worker.guidance().thought.refused
+    assert not bench.worker.guidance().code.any()
 
 
 def test_the_mailbox_is_the_one_of_the_frame_path(bench):

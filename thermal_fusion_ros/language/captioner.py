@@ -114,7 +114,7 @@ class Captioner:
         elapsed = math.inf if self._now_s is None else now_s - self._now_s
         self._now_s = now_s
         self._see_air(scene.visibility, elapsed)
-        tracks = self._tracker.update(scene.objects, now_s)
+        tracks = self._tracker.update(scene.objects, now_s, scene.width)
         for track in tracks:
             _describe(track, scene.median_depth)
         groups = self._order(self._group(tracks))

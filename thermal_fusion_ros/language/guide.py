@@ -21,9 +21,13 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A scene to describe (None while captions are off), and the operator's prompt (empty for none)."""
+    """A scene to describe (None while captions are off), and the operator's prompt (empty for none).
 
-    scene: Scene | None
+    The scene may be given as what makes it, so that looking at the pictures (`see`, `look`: 10 ms) is the worker's work
+    too; it must then have pictures of its own, not the pipeline's.
+    """
+
+    scene: Scene | Callable[[], Scene] | None
     prompt: str = ""
 
 
@@ -74,7 +78,8 @@ class Guide:
 
     def __call__(self, job: Job) -> Thought:
         """Caption, text, embedding and code of one job."""
-        caption = None if job.scene is None else self._captioner(job.scene)
+        scene = job.scene() if callable(job.scene) else job.scene
+        caption = None if scene is None else self._captioner(scene)
         refused = ""
         if job.prompt.strip():
             try:

@@ -55,14 +55,15 @@ class SeenObject:
 class Scene:
     """Everything a caption tells of one moment.
 
-    `stamp_ns` is the stamp of the picture; `median_depth` that of the picture, in the unit of the objects' depth: what
-    "near" and "far" are measured against where there are no metres.
+    `stamp_ns` is the stamp of the picture and `width` its width in pixels; `median_depth` that of the picture, in the
+    unit of the objects' depth: what "near" and "far" are measured against where there are no metres.
     """
 
     stamp_ns: int
     objects: tuple[SeenObject, ...]
     visibility: Visibility | None = None
     median_depth: float | None = None
+    width: int | None = None
 
 
 def see(

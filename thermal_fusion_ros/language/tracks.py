@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from thermal_fusion_ros.language.scene import SeenObject
 
 SURE = 0.6  # objects scored at least so are believed at first sight, others when seen twice
-HOLD_S = 2.2  # an object is spoken of this long after it was last seen
+HOLD_S = 1.5  # an object is spoken of this long after it was last seen, unless it left the picture
+EDGE = 0.02  # of the picture's width: boxes that come so close to a side may be leaving
 GAP_S = 5.0  # after a longer silence everything is new
 BEARING_GATE_DEG, DISTANCE_GATE = 8.0, 1.6  # how much a tracked object may have moved
 JUMP = 1.08  # distances that differ by this factor are followed at once, smaller differences are smoothed
@@ -29,6 +30,7 @@ class Track:
     last_s: float
     sightings: int = 1
     believed: bool = False
+    speed_px: float = 0.0  # of the box's middle, to the right, per second
     bins: dict[str, int] = field(default_factory=dict)
 
     def follow(self, seen: SeenObject, now_s: float, jump: bool) -> None:
@@ -43,7 +45,23 @@ class Track:
             self.distance = new
         self.bearing_deg += share * (seen.bearing_deg - self.bearing_deg)
         self.heat += share * (seen.heat - self.heat)
+        if now_s > self.last_s:
+            moved = (seen.box[0] + seen.box[2] - self.seen.box[0] - self.seen.box[2]) / 2
+            self.speed_px = 0.0 if jump else moved / (now_s - self.last_s)
         self.seen, self.last_s, self.sightings = seen, now_s, self.sightings + 1
+
+    def stays(self, now_s: float, width: int | None) -> bool:
+        """Whether an object not seen at `now_s` is probably still there, and was only missed."""
+        if now_s == self.last_s:
+            return True
+        if not self.believed or self.sightings < 2 or now_s - self.last_s > HOLD_S:
+            return False
+        if width is None:
+            return True
+        x0, _, x1, _ = self.seen.box
+        ahead = self.speed_px * (now_s - self.last_s)
+        left, right = EDGE * width, (1 - EDGE) * width
+        return left < min(x0, x0 + ahead) and max(x1, x1 + ahead) < right
 
 
 class Tracker:
@@ -58,8 +76,8 @@ class Tracker:
         self._count = 0
         self._now_s: float | None = None
 
-    def update(self, objects: Sequence[SeenObject], now_s: float) -> list[Track]:
-        """The objects to speak of at `now_s`."""
+    def update(self, objects: Sequence[SeenObject], now_s: float, width: int | None = None) -> list[Track]:
+        """The objects to speak of at `now_s`; `width` of the picture in pixels."""
         if self._now_s is None or not 0 <= now_s - self._now_s <= GAP_S:
             self.reset()
         first, self._now_s = self._now_s is None, now_s
@@ -81,7 +99,7 @@ class Tracker:
             self._tracks.append(
                 Track(self._count, seen.label, seen, seen.distance, seen.bearing_deg, seen.heat, now_s)
             )
-        self._tracks = [t for t in self._tracks if now_s - t.last_s <= (HOLD_S if t.believed else 0.0)]
+        self._tracks = [t for t in self._tracks if t.stays(now_s, width)]
         for track in self._tracks:
             track.believed = track.believed or first or track.sightings > 1 or track.seen.score >= SURE
         return [t for t in self._tracks if t.believed]

@@ -26,7 +26,7 @@ SYNONYMS = {
         "bus": "coach minibus omnibus",
         "motorcycle": "motorbike scooter moped motorcyclist",
         "bicycle": "bike cycle cyclist rider pushbike",
-        "traffic light": "stoplight semaphore traffic-light",
+        "traffic light": "stoplight semaphore",
         "dog": "puppy hound doggy",
         "cat": "kitten kitty",
         "street light": "streetlight streetlamp lamppost",
@@ -93,7 +93,13 @@ class Vocabulary:
                 if i + length > len(words):
                     continue
                 one = singular(phrase)
-                candidates = (phrase, one, SYNONYMS.get(phrase), SYNONYMS.get(one), self._joined.get(one))
+                candidates = (
+                    phrase,
+                    one,
+                    SYNONYMS.get(phrase),
+                    SYNONYMS.get(one),
+                    self._joined.get(one.replace("-", "")),
+                )
                 name = next((c for c in candidates if c in known), None)
                 if name is not None:
                     found[name] = 1.0
@@ -130,7 +136,7 @@ class Vocabulary:
 
     @cached_property
     def _joined(self) -> dict[str, str]:
-        """`firetruck` -> `fire truck`."""
+        """`firetruck` (and so `fire-truck`) -> `fire truck`."""
         return {name.replace(" ", ""): name for name in self.names if " " in name}
 
     def _refusal(self, unknown: list[str], prompt: str) -> str:

@@ -53,9 +53,9 @@ def test_the_exported_network_computes_what_torch_does(tmp_path, capsys):
     path = tmp_path / "new" / "graph.onnx"
     assert main(["engine", "export", "--onnx", str(path), "--size", "90x60"]) == 0
     out = capsys.readouterr().out
-    assert "96x64" in out
+    assert "96x64, f16, " in out
     assert "agrees with torch" in out
-    assert "trtexec --onnx=graph.onnx --fp16" in out
+    assert "trtexec --onnx=graph.onnx --stronglyTyped" in out
     assert [file.name for file in path.parent.iterdir()] == ["graph.onnx"]
     # TensorRT takes bytes at its borders only: every byte is cast as soon as it comes in and as late as it goes out.
     graph = onnx.load(path).graph

@@ -67,14 +67,16 @@ def _build(config: Config, height: int, width: int) -> int:
 
 def _export(config: Config, height: int, width: int, path: Path) -> int:
     from thermal_fusion_ros.engine.onnx_export import export_onnx
+    from thermal_fusion_ros.engine.torch_backend import TYPES
     from thermal_fusion_ros.models.graph import padded
     from thermal_fusion_ros.pipeline import Pipeline
 
     rows, columns = padded(height, width)
-    checked = export_onnx(Pipeline(config).graph, path, rows, columns)
+    precision = "f16" if config.engine.precision == "auto" else config.engine.precision
+    checked = export_onnx(Pipeline(config).graph, path, rows, columns, TYPES[precision])
     agreed = "agrees with torch" if checked else "not checked: onnxruntime is not installed"
-    print(f"{path}: {columns}x{rows}, {path.stat().st_size / 1e6:.1f} MB, {agreed}")
-    print(f"on the Jetson: trtexec --onnx={path.name} --fp16 --saveEngine={path.stem}.engine")
+    print(f"{path}: {columns}x{rows}, {precision}, {path.stat().st_size / 1e6:.1f} MB, {agreed}")
+    print(f"on the Jetson: trtexec --onnx={path.name} --stronglyTyped --saveEngine={path.stem}.engine")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
 import tempfile
@@ -20,9 +21,12 @@ INPUTS = ("rgb", "thermal", "code")
 OPSET = 18  # every JetPack that still gets updates reads it
 
 
-def export_onnx(graph: PerceptionGraph, path: Path, height: int, width: int) -> bool:
+def export_onnx(
+    graph: PerceptionGraph, path: Path, height: int, width: int, dtype: torch.dtype = torch.float16
+) -> bool:
     """Write `graph` for images of height x width pixels (multiples of 32) to `path`, whole or not at all.
 
+    It computes in `dtype`: TensorRT takes the types of the file as they are (always from version 11 on).
     Inputs are `rgb` 1×H×W×3 and `thermal` 1×H×W, uint8, and `code` 1×64 float32; outputs are the graph's own names.
     Returns whether ONNX Runtime was there to check it against eager torch; raises :class:`InputError` when a package
     is missing or the file cannot be written, RuntimeError when what ONNX Runtime computes is something else.
@@ -39,8 +43,8 @@ def export_onnx(graph: PerceptionGraph, path: Path, height: int, width: int) -> 
             partial = Path(folder) / path.name
             with torch.no_grad(), _silence():
                 torch.onnx.export(
-                    graph.float().cpu(), inputs, str(partial), dynamo=True, external_data=False, opset_version=OPSET,
-                    input_names=list(INPUTS), output_names=list(graph.outputs), verbose=False,
+                    copy.deepcopy(graph).cpu().to(dtype), inputs, str(partial), dynamo=True, external_data=False,
+                    opset_version=OPSET, input_names=list(INPUTS), output_names=list(graph.outputs), verbose=False,
                 )  # fmt: skip
             checked = _check(graph, partial, height, width)
             partial.replace(path)
@@ -68,7 +72,9 @@ def _check(graph: PerceptionGraph, path: Path, height: int, width: int) -> bool:
         import onnxruntime
     except ModuleNotFoundError:
         return False
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors; it warns of every constant in half precision
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     feed = {name: x.numpy() for name, x in zip(INPUTS, example_inputs(height, width), strict=True)}
     arrays = session.run(list(graph.outputs), feed)
     compare(dict(zip(graph.outputs, (x[0] for x in arrays), strict=True)), graph, height, width)

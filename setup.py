@@ -60,12 +60,12 @@ setup(
     extras_require={
         "simulation": ["open3d"],
         # Prompts in any words, where CLIP's weights are present too. Brings torchvision, which must fit the torch.
-        "clip": ["open_clip_torch>=2.24", "Pillow"],
+        "clip": ["open_clip_torch>=3.0", "Pillow"],
         "test": [
             "colcon-common-extensions",
             "hypothesis",
             "mypy==2.4.1",  # the linters are pinned: a new one must not break an old checkout
-            "open_clip_torch>=2.24; platform_machine == 'x86_64'",
+            "open_clip_torch>=3.0; platform_machine == 'x86_64'",
             "onnx",
             "onnxruntime",
             "onnxscript",

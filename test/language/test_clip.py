@@ -1,5 +1,7 @@
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,3 +133,21 @@ def test_generative_captions_need_weights_and_a_model_that_writes(random_clip):
         GenerativeCaptioner("coca_ViT-B-32", "")
     with pytest.raises(InputError, match="writes no text"):
         GenerativeCaptioner(random_clip.model, random_clip.weights)
+
+
+def test_a_generative_caption_is_the_same_every_time(open_clip, tmp_path):
+    shape = json.loads((Path(open_clip.__file__).parent / "model_configs" / "coca_ViT-B-32.json").read_text())
+    shape["embed_dim"] = 64
+    shape["vision_cfg"] |= {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16}
+    for part in ("text_cfg", "multimodal_cfg"):
+        shape[part] |= {"width": 64, "heads": 2, "layers": 1}
+    (tmp_path / "coca-small-random.json").write_text(json.dumps(shape))
+    open_clip.add_model_config(tmp_path)
+    torch.manual_seed(0)
+    torch.save(open_clip.create_model("coca-small-random").state_dict(), tmp_path / "coca.pt")
+    caption = GenerativeCaptioner("coca-small-random", str(tmp_path / "coca.pt"))
+    picture = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    text = caption(picture)
+    assert 0 < len(text) == len(text.strip())
+    assert "_of_text>" not in text
+    assert caption(picture) == text

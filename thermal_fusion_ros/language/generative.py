@@ -15,6 +15,7 @@ from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.language.clip import import_open_clip
 
 MAX_TOKENS = 30
+BEGIN, END = 49406, 49407  # of CLIP's tokenizer
 
 
 class GenerativeCaptioner:
@@ -36,7 +37,7 @@ class GenerativeCaptioner:
             raise InputError(
                 f"caption: {model} with weights `{weights}` cannot be loaded: {error}"
             ) from error
-        if not hasattr(network, "generate"):
+        if not hasattr(network, "text_decoder"):
             raise InputError(f"caption: {model} writes no text; take a coca model")
         self._network, self._device, self._decode = network.eval(), device, open_clip.decode
 
@@ -45,7 +46,18 @@ class GenerativeCaptioner:
         from PIL import Image
 
         picture = self._prepare(Image.fromarray(rgb))[None].to(self._device)
+        tokens = torch.tensor([[BEGIN]], device=self._device)
         with torch.inference_mode():
-            tokens = self._network.generate(picture, seq_len=MAX_TOKENS, generation_type="top_k", top_k=1)
+            seen = self._network(picture)
+            # The likeliest word each time: deterministic, and without open_clip's `generate`, which needs transformers.
+            while tokens.shape[1] < MAX_TOKENS and int(tokens[0, -1]) != END:
+                logits = self._network(
+                    picture,
+                    tokens,
+                    image_latent=seen["image_features"],
+                    image_embs=seen["image_embs"],
+                    output_labels=False,
+                )["logits"]
+                tokens = torch.cat([tokens, logits[:, -1:].argmax(-1)], dim=1)
         text: str = self._decode(tokens[0])
-        return " ".join(text.partition("<end_of_text>")[0].replace("<start_of_text>", "").split())
+        return " ".join(text.replace("<start_of_text>", "").replace("<end_of_text>", "").split())

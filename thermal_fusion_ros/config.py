@@ -334,6 +334,13 @@ class DepthConfig:
         high=100.0,
         live=True,
     )
+    horizontal_fov_deg: float = param(
+        0.0,
+        "Angle of view of the RGB camera where neither camera_info nor a rig file tells; 0 is unknown.",
+        unit="deg",
+        low=0.0,
+        high=170.0,
+    )
     object_heights: bool = param(True, "Take metres from people and vehicles of known height.", live=True)
     range_points: bool = param(True, "Take metres from sparse points on `range/points`.", live=True)
     rig_parallax: bool = param(True, "Take metres from the baseline of the calibrated rig.", live=True)

@@ -16,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thermal_fusion_ros.config import Config
+from thermal_fusion_ros.depth_stage import DepthStage
 from thermal_fusion_ros.engine.base import Engine, Outputs, build
 from thermal_fusion_ros.errors import FrozenError, InputError
-from thermal_fusion_ros.frames import FramePair, Perception
-from thermal_fusion_ros.models.checkpoint import load_fusion, shipped
+from thermal_fusion_ros.frames import DEPTH, FUSED, POINTS, FramePair, Perception
+from thermal_fusion_ros.geometry.depth_filter import enlarged
+from thermal_fusion_ros.models.checkpoint import depth_path, load_depth, load_fusion, shipped
 from thermal_fusion_ros.models.graph import PerceptionGraph, padded
-from thermal_fusion_ros.sensing.camera import CalibrationError
+from thermal_fusion_ros.sensing.camera import CalibrationError, CameraModel
 from thermal_fusion_ros.sensing.registration import Registrar
 from thermal_fusion_ros.sensing.rig import Rig
 from thermal_fusion_ros.sensing.thermal import ThermalProcessor
@@ -81,10 +83,14 @@ class Pipeline:
         path = Path(config.fusion.weights) if config.fusion.weights else shipped(config.fusion.model)
         weights = load_fusion(path)
         self.vocabulary = weights.vocabulary
-        self.graph = PerceptionGraph(weights.model).eval()
+        depth = load_depth(depth_path(config.depth)).model if config.depth.enabled else None
+        self.graph = PerceptionGraph(weights.model, depth).eval()
         self._prepared: OrderedDict[tuple[int, int], Prepared] = OrderedDict()
         self._thermal = ThermalProcessor(config.thermal)
         self._registrar = Registrar(config.registration)
+        self._depth = DepthStage(config.depth) if config.depth.enabled else None
+        self._tell_cameras(None)
+        self.wanted: frozenset[str] = frozenset({FUSED, DEPTH, POINTS})
         self._resized = np.empty((0, 0), np.uint8)
         self._sizes_warned: set[tuple[int, ...]] = set()
         self._prompt = config.fusion.prompt
@@ -119,16 +125,35 @@ class Pipeline:
             self.set_prompt(config.fusion.prompt)
         if config.thermal != self.config.thermal:
             self._thermal.update(config.thermal)
+        if self._depth is not None and config.depth != self.config.depth:
+            self._depth.update(config.depth)
         self.config = config
 
     def reset(self) -> None:
         """Forget everything that was learned from earlier frames: a new recording, or the clock jumped."""
         self._thermal.reset()
         self._registrar.reset()
+        if self._depth is not None:
+            self._depth.reset()
 
-    def set_rig(self, rig: Rig | None, problem: CalibrationError | None = None) -> None:
-        """Calibration from outside, or what is missing or wrong with it (see Registrar)."""
+    def set_rig(
+        self, rig: Rig | None, problem: CalibrationError | None = None, rgb: CameraModel | None = None
+    ) -> None:
+        """Calibration from outside, or what is missing or wrong with it (see Registrar); `rgb` if only it is known."""
         self._registrar.set_rig(rig, problem)
+        self._tell_cameras(rgb)
+
+    def set_range_points(self, points: NDArray[np.float32], stamp_ns: int) -> None:
+        """N×3 metres in the RGB optical frame that a range sensor has measured; a source of scale for the next pair."""
+        if self._depth is not None:
+            self._depth.set_range_points(points)
+
+    def _tell_cameras(self, rgb: CameraModel | None) -> None:
+        if self._depth is not None:
+            rig = self._registrar.rig
+            # Pictures that are registered already show no parallax.
+            raw = rig if self._registrar.level in ("depth", "plane") else None
+            self._depth.set_cameras(rgb if rig is None else rig.rgb, raw)
 
     @property
     def registration_counters(self) -> Counter[str]:
@@ -179,7 +204,7 @@ class Pipeline:
         if seen is not None:
             fused = blend(fused, rgb, seen)
         done = time.perf_counter()
-        return Perception(
+        perception = Perception(
             stamp_ns=pair.rgb.stamp_ns,
             frame_id=pair.rgb.frame_id,
             fused=fused,
@@ -192,6 +217,10 @@ class Pipeline:
                 "engine": (done - sensed) * 1e3,
             },
         )
+        if self._depth is not None and (self.wanted & {DEPTH, POINTS} or self._registrar.level == "depth"):
+            self._depth(perception, outputs["depth"], outputs["sigma"], rgb, view.display)
+            perception.stage_ms["depth"] = (time.perf_counter() - done) * 1e3
+        return perception
 
     def _register(
         self, rgb: NDArray[np.uint8], display: NDArray[np.uint8], temperature: NDArray[np.float32] | None
@@ -200,7 +229,9 @@ class Pipeline:
 
         Where the thermal camera saw nothing the network gets the visible luma for both, so that no border shows.
         """
-        registered = self._registrar(display, rgb=rgb)
+        known = None if self._depth is None else self._depth.last_metres
+        depth = None if known is None else enlarged(known, *rgb.shape[:2])
+        registered = self._registrar(display, depth, rgb)
         self.registration = {
             "level": registered.level, "confidence": registered.confidence, "drift_px": registered.drift_px,
         }  # fmt: skip

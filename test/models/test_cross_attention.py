@@ -55,7 +55,7 @@ def test_grey_stays_grey_and_hue_is_kept(weights):
     fused = weights.model(grey, thermal, torch.zeros(1, CODE_DIM))
     assert (fused.amax(1) - fused.amin(1)).max() < 1e-3
     _, chroma = to_luma_chroma(rgb)
-    unclamped, _ = weights.model.fuse(rgb, thermal, torch.zeros(1, CODE_DIM))
+    unclamped, _, _ = weights.model.fuse(rgb, thermal, torch.zeros(1, CODE_DIM))
     _, fused_chroma = to_luma_chroma(unclamped)
     # Same direction in the chroma plane: the cross product vanishes.
     cross = chroma[:, 0] * fused_chroma[:, 1] - chroma[:, 1] * fused_chroma[:, 0]
@@ -94,4 +94,14 @@ def test_cost_at_640x480():
     model = CrossAttentionFusion().eval()
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model(torch.zeros(1, 3, 480, 640), torch.zeros(1, 1, 480, 640), torch.zeros(1, CODE_DIM))
-    assert counter.get_total_flops() < 7e9
+    assert counter.get_total_flops() < 7.6e9
+
+
+def test_what_is_named_is_relevant_and_nothing_is_without_text(weights):
+    """The accent is where the text's object is: a warm upright blob is more of a person than the ground is."""
+    rgb, thermal = images()
+    code = torch.from_numpy(weights.vocabulary.code("person"))[None]
+    _, logit, _ = weights.model.fuse(rgb, thermal, code)
+    assert logit.shape[-2:] == (rgb.shape[-2] // 8, rgb.shape[-1] // 8)
+    faded = weights.model(rgb, thermal, code * 1e-4)
+    torch.testing.assert_close(faded, weights.model(rgb, thermal, torch.zeros_like(code)), atol=2e-3, rtol=0)

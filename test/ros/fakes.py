@@ -77,7 +77,7 @@ class FakePipeline:
         self.config = config
         self.prompt = config.fusion.prompt
 
-    def set_rig(self, rig, problem):
+    def set_rig(self, rig, problem, rgb):
         self.rigs.append((rig, problem))
 
     def set_range_points(self, points, stamp_ns):

@@ -7,7 +7,7 @@ import torch
 
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.checkpoint import load_fusion
-from thermal_fusion_ros.training import data, losses
+from thermal_fusion_ros.training import data, loop, losses
 from thermal_fusion_ros.training.stages import fusion
 
 SETTINGS = fusion.Settings(steps=4, batch=1, crop=64)
@@ -60,7 +60,7 @@ def test_a_killed_run_resumes_to_the_same_weights(dataset, tmp_path, monkeypatch
 
 def test_a_run_stopped_early_goes_on_where_it_was(dataset, tmp_path):
     def steps():
-        return torch.load(tmp_path / "run" / fusion.STATE, weights_only=True)["step"]
+        return torch.load(tmp_path / "run" / loop.STATE, weights_only=True)["step"]
 
     fusion.train(dataset, tmp_path / "run", SETTINGS, stop_at=3)
     assert steps() == 3
@@ -73,7 +73,7 @@ def test_a_run_with_other_settings_or_a_broken_state_is_not_overwritten(dataset,
     fusion.train(dataset, out, SETTINGS)
     with pytest.raises(InputError, match="other settings"):
         fusion.train(dataset, out, fusion.Settings(steps=4, batch=2, crop=64))
-    state = out / fusion.STATE
+    state = out / loop.STATE
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(InputError, match="not a readable training state"):
         fusion.train(dataset, out, SETTINGS)

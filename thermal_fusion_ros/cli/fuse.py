@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +14,10 @@ from thermal_fusion_ros.cli._options import add_config_options, progress, read_c
 if TYPE_CHECKING:
     from thermal_fusion_ros.bags.pictures import PicturePair
     from thermal_fusion_ros.config import Config
+    from thermal_fusion_ros.frames import Perception
     from thermal_fusion_ros.pipeline import Pipeline
 
+USUAL_FOV_DEG = 60.0  # of a colour camera on a robot, where nothing else is known
 WORTH_BUILDING = 30  # pictures of one size; building takes about as long as they do
 
 HELP = "fuse two folders of pictures with matching names"
@@ -30,6 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where NAME.png is written")
     parser.add_argument("--model", help="fusion network (fusion.model)")
     parser.add_argument("--prompt", help="what matters, e.g. 'person, car' (fusion.prompt)")
+    parser.add_argument(
+        "--depth",
+        action="store_true",
+        help="also NAME_depth.npy (float32, farther is larger) and NAME_depth.png",
+    )
+    parser.add_argument(
+        "--camera-height", type=float, metavar="METRES", help="above the ground: makes depth metres"
+    )
+    parser.add_argument(
+        "--rig", type=Path, metavar="FILE", help="rig YAML of the raw pictures' cameras (registration.rig)"
+    )
     add_config_options(parser)
 
 
@@ -41,18 +54,26 @@ def run(args: argparse.Namespace) -> int:
     from thermal_fusion_ros.pipeline import Pipeline
 
     config = read_config(args)
-    given = {"fusion.model": args.model, "fusion.prompt": args.prompt}
+    given = {
+        "fusion.model": args.model,
+        "fusion.prompt": args.prompt,
+        "depth.camera_height_m": args.camera_height,
+        "registration.rig": None if args.rig is None else str(args.rig),
+        "depth.enabled": args.depth,
+    }
     config = config.with_values({name: value for name, value in given.items() if value is not None})
+    config = _with_lens(config)
     pairs, problems = match_pictures(args.visible, args.thermal)
     pipeline_for = cache(Pipeline)
     plan = [(pipeline_for(_config_for(len(group), config)), group) for group in _by_size(pairs)]
     make_folder(args.out)
     fused = 0
+    depths: Counter[str] = Counter()
     try:
         with progress(len(pairs), "pair", "fusing") as bar:
             for pipeline, group in plan:
                 for pair in group:
-                    problem = fuse_pair(pipeline, pair, args.out)
+                    problem = fuse_pair(pipeline, pair, args.out, depths)
                     fused += problem is None
                     problems += [problem] if problem else []
                     bar.update()
@@ -63,11 +84,16 @@ def run(args: argparse.Namespace) -> int:
             f"{fused} of {len(pairs)} pairs fused into {args.out}"
             + (f", {len(problems)} problems" * bool(problems))
         )
+        for what, count in depths.items():
+            print(f"depth of {count}: {what}")
     return EXIT_BAD_INPUT if problems else 0
 
 
-def fuse_pair(pipeline: Pipeline, pair: PicturePair, out: Path) -> str | None:
-    """Write `out`/NAME.png; returns what went wrong instead, if something did."""
+def fuse_pair(pipeline: Pipeline, pair: PicturePair, out: Path, depths: Counter[str]) -> str | None:
+    """Write `out`/NAME.png and, where the pipeline gives depth, NAME_depth.npy and NAME_depth.png.
+
+    Returns what went wrong instead, if something did; `depths` counts depth pictures by what their numbers are.
+    """
     from thermal_fusion_ros.bags.pictures import read_thermal, read_visible, write_picture
     from thermal_fusion_ros.bags.source import thermal_kind
     from thermal_fusion_ros.errors import InputError
@@ -79,10 +105,44 @@ def fuse_pair(pipeline: Pipeline, pair: PicturePair, out: Path) -> str | None:
             RgbFrame(0, read_visible(pair.visible)), ThermalFrame(0, thermal, thermal_kind(thermal))
         )
         pipeline.reset()  # pictures of a folder are no film: nothing is carried from one to the next
-        write_picture(out / f"{pair.name}.png", pipeline.process(frames).fused)
+        perception = pipeline.process(frames)
+        write_picture(out / f"{pair.name}.png", perception.fused)
+        if perception.relative_depth is not None:
+            depths[write_depth(perception, out, pair.name)] += 1
     except InputError as error:
         return str(error) if pair.name in str(error) else f"{pair.name}: {error}"
     return None
+
+
+def write_depth(perception: Perception, out: Path, name: str) -> str:
+    """Write NAME_depth.npy and NAME_depth.png; returns whether the numbers are metres."""
+    import numpy as np
+
+    from thermal_fusion_ros.bags.pictures import write_picture
+    from thermal_fusion_ros.evaluation.depth_picture import coloured
+    from thermal_fusion_ros.geometry.depth_filter import enlarged
+
+    assert perception.relative_depth is not None
+    depth, what = perception.depth, "metres, NaN where invalid or too uncertain"
+    if depth is None:
+        depth = enlarged(perception.relative_depth, *perception.fused.shape[:2])
+        what = "relative, no unit; give --camera-height or --rig for metres"
+    np.save(out / f"{name}_depth.npy", depth.astype(np.float32, copy=False))
+    write_picture(out / f"{name}_depth.png", coloured(depth))
+    return what
+
+
+def _with_lens(config: Config) -> Config:
+    """Metres need a lens: the usual one where only the camera's height is given, and a line that says so."""
+    known = config.registration.rig or config.depth.horizontal_fov_deg
+    if not config.depth.enabled or config.depth.camera_height_m <= 0 or known:
+        return config
+    print(
+        f"thermal-fusion: lens unknown, {USUAL_FOV_DEG:.0f}° across assumed; distances are as good as that "
+        "(--set depth.horizontal_fov_deg=DEGREES, or --rig FILE)",
+        file=sys.stderr,
+    )
+    return config.with_values({"depth.horizontal_fov_deg": USUAL_FOV_DEG})
 
 
 def _by_size(pairs: list[PicturePair]) -> list[list[PicturePair]]:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from thermal_fusion_ros.config import DepthConfig
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.language.vocabulary import Vocabulary
 from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
@@ -45,7 +46,9 @@ def save_fusion(
     tensors = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
     # Codes are those of the stored (fp16) projection, so baked words and encoded ones agree.
     projection = tensors["guidance.linear.weight"].float()
-    tensors["guidance.mean"] = model.guidance.mean.float().contiguous()  # 2 KiB, for the same reason kept exact
+    tensors["guidance.mean"] = (
+        model.guidance.mean.float().contiguous()
+    )  # 2 KiB, for the same reason kept exact
     tensors[CODES] = torch.from_numpy(centred) @ projection.T
     metadata = {"architecture": "cross_attention", "nouns": json.dumps(nouns), "about": json.dumps(about)}
     _write(path, tensors, metadata)
@@ -93,6 +96,11 @@ def load_depth(path: Path) -> DepthWeights:
     model = DepthNet(channels=1 if spectrum == "infrared" else 3)
     _fill(model, path, tensors, "depth")
     return DepthWeights(model.eval(), spectrum, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def depth_path(config: DepthConfig) -> Path:
+    """The weights that the configuration asks for."""
+    return Path(config.model) if config.model else shipped("depth_fused")
 
 
 def _write(path: Path, tensors: dict[str, Any], metadata: dict[str, str]) -> None:

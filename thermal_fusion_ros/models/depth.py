@@ -76,10 +76,12 @@ class DepthNet(nn.Module):
         self.context = nn.Sequential(Residual(w[3], 2), Residual(w[3], 4))  # sees the whole picture
         self.up8, self.up4, self.up2 = Up(w[3], w[2]), Up(w[2], w[1]), Up(w[1], w[0])
         self.up1 = Up(w[0], FINE)
-        self.head = nn.Conv2d(FINE, 2, 3, 1, 1)
-        nn.init.normal_(self.head.weight, std=0.02)
+        self.heads = nn.ModuleList(nn.Conv2d(c, 2, 3, 1, 1) for c in (*reversed(w), FINE))
+        for head in self.heads:
+            nn.init.normal_(head.weight, std=0.02)  # type: ignore[arg-type]
+            nn.init.zeros_(head.bias)  # type: ignore[arg-type]
         with torch.no_grad():
-            self.head.bias.copy_(torch.tensor([2.0, -1.0]))  # type: ignore[union-attr]
+            self.heads[0].bias.copy_(torch.tensor([2.0, -1.0]))  # type: ignore[operator, union-attr]
 
     def forward(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         """Estimate depth.
@@ -97,6 +99,14 @@ class DepthNet(nn.Module):
         x4 = self.down4(x2)
         x8 = self.down8(x4)
         x16 = self.context(self.down16(x8))
-        x = self.up1(self.up2(self.up4(self.up8(x16, x8), x4), x2), self.fine(placed))
-        log_depth, log_sigma = self.head(x).split(1, dim=1)
+        y8 = self.up8(x16, x8)
+        y4 = self.up4(y8, x4)
+        y2 = self.up2(y4, x2)
+        y1 = self.up1(y2, self.fine(placed))
+        # Coarse to fine, each scale corrects the one before (Song et al., LapDepth, TCSVT 2021): how far the scene is
+        # comes straight from the features that see all of it.
+        estimate = self.heads[0](x16)
+        for head, features in zip(self.heads[1:], (y8, y4, y2, y1), strict=True):
+            estimate = nn.functional.interpolate(estimate, scale_factor=2.0, mode="bilinear") + head(features)
+        log_depth, log_sigma = estimate.split(1, dim=1)
         return log_depth, log_sigma

@@ -277,7 +277,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         assert self._assembly is not None
         assert self._fuser is not None
         problem = self._assembly.problem
-        self._fuser.set_rig(self._assembly.rig, problem)
+        self._fuser.set_rig(self._assembly.rig, problem, self._assembly.camera("rgb"))
         if problem is not None and problem.reason not in WAITING:
             self._log.warning(f"calibration {problem.reason}", str(problem))
 

@@ -23,7 +23,7 @@ from thermal_fusion_ros.ros.log_limiter import LogLimiter
 from thermal_fusion_ros.ros.messages import BadMessageError, rgb_from_message, thermal_from_message
 from thermal_fusion_ros.ros.newest_only import NewestOnly
 from thermal_fusion_ros.ros.rates import Latencies, RateMeter
-from thermal_fusion_ros.sensing.camera import CalibrationError
+from thermal_fusion_ros.sensing.camera import CalibrationError, CameraModel
 from thermal_fusion_ros.sensing.pairing import Pair
 from thermal_fusion_ros.sensing.rig import Rig
 
@@ -75,8 +75,8 @@ class PipelineLike(Protocol):
     def registration_counters(self) -> Counter[str]:
         """How pairs were registered."""
 
-    def set_rig(self, rig: Rig | None, problem: CalibrationError | None) -> None:
-        """Calibration from outside, or what is missing or wrong with it."""
+    def set_rig(self, rig: Rig | None, problem: CalibrationError | None, rgb: CameraModel | None) -> None:
+        """Calibration from outside, or what is missing or wrong with it; `rgb` where only that is known."""
 
     def set_range_points(self, points: NDArray[np.float32], stamp_ns: int) -> None:
         """Points (N×3 metres, RGB optical frame) that a range sensor has measured."""
@@ -175,9 +175,9 @@ class PairFuser:
         """Apply live parameters before the next pair."""
         self._worker.call(lambda: self._try("parameters", lambda: self._pipeline.update(config)))
 
-    def set_rig(self, rig: Rig | None, problem: CalibrationError | None) -> None:
+    def set_rig(self, rig: Rig | None, problem: CalibrationError | None, rgb: CameraModel | None) -> None:
         """Calibration, or what is missing or wrong with it, from the next pair on."""
-        self._worker.call(lambda: self._try("calibration", lambda: self._pipeline.set_rig(rig, problem)))
+        self._worker.call(lambda: self._try("calibration", lambda: self._pipeline.set_rig(rig, problem, rgb)))
 
     def set_range_points(self, points: NDArray[np.float32], stamp_ns: int) -> None:
         """Measured points (N×3 metres, RGB optical frame), for the next pair; only the newest are kept."""

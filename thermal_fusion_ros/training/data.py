@@ -66,7 +66,8 @@ def load_pairs(root: Path, split: str = "train") -> list[Pair]:
 @dataclass(frozen=True)
 class Batch:
     """rgb B×3×S×S and thermal B×1×S×S in [0, 1]; text B×512 centred CLIP sums (zero: no text); boost B×1×S×S, the
-    thermal contrast that the text asks for; emphasis B×1×S×S, 1 on labelled objects.
+    thermal contrast that the text asks for; emphasis B×1×S×S, 1 on labelled objects; named B×1×S×S, 1 on those that
+    the text names.
     """
 
     rgb: Floats
@@ -74,6 +75,7 @@ class Batch:
     text: Floats
     boost: Floats
     emphasis: Floats
+    named: Floats
 
 
 class PairSampler:
@@ -115,8 +117,8 @@ class PairSampler:
             objects = [(label, (size - b[2], b[1], size - b[0], b[3])) for label, b in objects]
         rgb, thermal = _augment(np.ascontiguousarray(rgb), np.ascontiguousarray(thermal), rng)
         text, named = self._text([label for label, b in objects if _overlaps(b, size)], rng)
-        boost, emphasis = _boost(thermal, objects, named)
-        return rgb.transpose(2, 0, 1), thermal[None], text, boost[None], emphasis[None]
+        boost, emphasis, where = _boost(thermal, objects, named)
+        return rgb.transpose(2, 0, 1), thermal[None], text, boost[None], emphasis[None], where[None]
 
     def _corner(
         self, pair: Pair, scale: float, height: int, width: int, rng: np.random.Generator
@@ -186,10 +188,10 @@ def _augment(rgb: Floats, thermal: Floats, rng: np.random.Generator) -> tuple[Fl
 
 def _boost(
     thermal: Floats, objects: list[tuple[str, tuple[float, ...]]], named: set[str]
-) -> tuple[Floats, Floats]:
-    """Thermal contrast of every named object against the ring around it, and where labelled objects are."""
+) -> tuple[Floats, Floats, Floats]:
+    """Thermal contrast of every named object against the ring around it, where labelled objects are, and the named."""
     size = thermal.shape[0]
-    boost, emphasis = np.zeros_like(thermal), np.zeros_like(thermal)
+    boost, emphasis, where = (np.zeros_like(thermal) for _ in range(3))
     for label, (x0, y0, x1, y1) in objects:
         px, py = 0.35 * (x1 - x0) + 2, 0.2 * (y1 - y0) + 2
         outer = np.clip([x0 - px, y0 - py, x1 + px, y1 + py], 0, size).astype(int)
@@ -201,6 +203,7 @@ def _boost(
         emphasis[at_inner] = 1
         if label not in named:
             continue
+        where[at_inner] = 1
         ring = np.ones(thermal[at_outer].shape, bool)
         ring[inner[1] - outer[1] : inner[3] - outer[1], inner[0] - outer[0] : inner[2] - outer[0]] = False
         if not ring.any():
@@ -209,4 +212,5 @@ def _boost(
         boost[at_inner] = thermal[at_inner] - background
     sigma = 1.0 + size / 192
     edge = cv2.GaussianBlur((boost != 0).astype(np.float32), (0, 0), sigma)
-    return (boost * edge).astype(np.float32), cv2.GaussianBlur(emphasis, (0, 0), sigma)
+    emphasis, where = (np.asarray(cv2.GaussianBlur(m, (0, 0), sigma), np.float32) for m in (emphasis, where))
+    return (boost * edge).astype(np.float32), emphasis, where

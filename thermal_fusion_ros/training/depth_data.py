@@ -15,7 +15,7 @@ from thermal_fusion_ros.simulation.dataset import Sample
 from thermal_fusion_ros.training.data import Floats, Image, Labelled, Pair
 
 SKY = np.float16(np.inf)
-SIZE = (192, 256)  # height and width of a training picture
+SIZE = (192, 256)  # height and width of a training picture; (H, W) below
 HEIGHT_M = {"person": 1.7, "car": 1.5, "truck": 3.0, "bus": 3.0, "bicycle": 1.6, "motorcycle": 1.5}
 NARROWEST = 0.72  # crop width, share of the picture's
 
@@ -53,9 +53,9 @@ def pack(samples: list[Sample]) -> SimulatedPictures:
 
 @dataclass(frozen=True)
 class DepthBatch:
-    """`image` B×C×192×256 in [0, 1]. The first `len(target)` are simulated: `target` S×1×192×256, infinite: sky.
+    """`image` B×C×H×W in [0, 1]. The first `len(target)` are simulated: `target` S×1×H×W, infinite: sky.
 
-    `boxes`: of real pictures, (index in the batch, x0, y0, x1, y1, metres of height), pixels. `teacher` R×2×192×256:
+    `boxes`: of real pictures, (index in the batch, x0, y0, x1, y1, metres of height), pixels. `teacher` R×2×H×W:
     log depth and log uncertainty that other networks give for the real pictures, or None.
     """
 
@@ -97,27 +97,27 @@ class DepthSampler:
         """`images` N×H×W×C and `targets` N×H×W of the simulator; `real` pictures of about the same width."""
         self.images, self.targets, self.real, self.seed = images, targets, real, seed
 
-    def batch(self, step: int, simulated: int, real: int) -> DepthBatch:
-        """The batch of training step `step`."""
+    def batch(self, step: int, simulated: int, real: int, size: tuple[int, int] = SIZE) -> DepthBatch:
+        """The batch of training step `step`: so many pictures of each kind, of `size` (height, width)."""
         rng = np.random.default_rng((self.seed, step, 2))
         pictures, targets, boxes, teachers = [], [], [], []
         for _ in range(simulated):
             index = int(rng.integers(len(self.images)))
             window = _window(self.images.shape[1:3], rng)
             flip = rng.random() < 0.5
-            pictures.append(_crop(self.images[index], window, flip, cv2.INTER_AREA))
-            depth = _crop(self.targets[index].astype(np.float32), window, flip, cv2.INTER_NEAREST)
+            pictures.append(_crop(self.images[index], window, flip, cv2.INTER_AREA, size))
+            depth = _crop(self.targets[index].astype(np.float32), window, flip, cv2.INTER_NEAREST, size)
             targets.append(depth + np.log(window[2] / self.images.shape[2]))
         for k in range(real):
             picture = self.real[int(rng.integers(len(self.real)))]
             window = _window(picture.image.shape[:2], rng)
             flip = rng.random() < 0.5
-            pictures.append(_crop(picture.image, window, flip, cv2.INTER_AREA))
-            boxes += [(simulated + k, *box) for box in _boxes(picture.objects, window, flip)]
+            pictures.append(_crop(picture.image, window, flip, cv2.INTER_AREA, size))
+            boxes += [(simulated + k, *box) for box in _boxes(picture.objects, window, flip, size)]
             if picture.teacher is not None:
                 shift = np.log(window[2] / picture.image.shape[1])
                 log_depth, log_sigma = (
-                    _crop(layer.astype(np.float32), window, flip, cv2.INTER_LINEAR)
+                    _crop(layer.astype(np.float32), window, flip, cv2.INTER_LINEAR, size)
                     for layer in picture.teacher
                 )
                 teachers.append(np.stack([log_depth + shift, log_sigma]))
@@ -139,33 +139,37 @@ def _window(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[int, int,
     return int(rng.integers(width - across + 1)), int(rng.integers(height - down + 1)), across, down
 
 
-def _crop(image: NDArray[np.generic], window: tuple[int, int, int, int], flip: bool, how: int) -> Floats:
+def _crop(
+    image: NDArray[np.generic], window: tuple[int, int, int, int], flip: bool, how: int, size: tuple[int, int]
+) -> Floats:
     x, y, across, down = window
     part = np.ascontiguousarray(image[y : y + down, x : x + across])
-    part = cv2.resize(part, SIZE[::-1], interpolation=how).reshape(*SIZE, *image.shape[2:])
+    part = cv2.resize(part, size[::-1], interpolation=how).reshape(*size, *image.shape[2:])
     return part[:, ::-1] if flip else part
 
 
 def _boxes(
-    objects: tuple[Labelled, ...], window: tuple[int, int, int, int], flip: bool
+    objects: tuple[Labelled, ...], window: tuple[int, int, int, int], flip: bool, size: tuple[int, int]
 ) -> list[tuple[float, ...]]:
     """Objects of known height that are wholly inside the crop, x0 y0 x1 y1 metres."""
     x, y, across, _ = window
-    scale = SIZE[1] / across
+    height, width = size
+    scale = width / across
     found: list[tuple[float, ...]] = []
     for o in objects:
         x0, y0, x1, y1 = ((edge - origin) * scale for edge, origin in zip(o.box, (x, y, x, y), strict=True))
-        inside = x0 > 1 and y0 > 1 and x1 < SIZE[1] - 1 and y1 < SIZE[0] - 1
-        if o.label in HEIGHT_M and inside and y1 - y0 > 6:
+        inside = x0 > 1 and y0 > 1 and x1 < width - 1 and y1 < height - 1
+        if o.label in HEIGHT_M and inside and y1 - y0 > height / 32:
             if flip:
-                x0, x1 = SIZE[1] - x1, SIZE[1] - x0
+                x0, x1 = width - x1, width - x0
             found.append((x0, y0, x1, y1, HEIGHT_M[o.label]))
     return found
 
 
 def _augment(image: Floats, rng: np.random.Generator) -> Floats:
     """Other exposures, tints, curves, blur and noise; uint8 H×W×C -> float32 in [0, 1]."""
-    picture: Floats = image.astype(np.float32).reshape(*SIZE, -1) / 255
+    picture: Floats = image.astype(np.float32) / 255
+    picture = picture.reshape(*picture.shape[:2], -1)
     if rng.random() < 0.8:
         picture = picture ** float(np.exp(rng.normal(0, 0.3)))
         gain = np.exp(rng.normal(0, 0.2)) * np.exp(rng.normal(0, 0.06, picture.shape[2]))

@@ -20,6 +20,7 @@ from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
 from thermal_fusion_ros.training import loop
 from thermal_fusion_ros.training.data import Image, Pair, load_pairs
 from thermal_fusion_ros.training.depth_data import (
+    SIZE,
     DepthBatch,
     DepthSampler,
     RealPicture,
@@ -35,13 +36,16 @@ FAR = 4.5  # of log depth, canonical unit: about 100 m for a camera at 1.35 m
 class Settings(loop.LoopSettings):
     """Everything that shapes a run; stored with its result."""
 
-    steps: int = 5_000
+    steps: int = 4_000
     batch: int = 8
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 1e-3
+    small_steps: int = (
+        2_500  # first, at half the size and three times the batch: what a scene is, before its edges
+    )
     spectrum: str = "fused"
     samples: int = 2_400  # rendered pictures
     real: int = 2  # pictures of a batch that are real
-    edges: float = 0.5
+    edges: float = 0.2
     sky: float = 0.3
     labels: float = 0.3
     teacher: float = 0.3
@@ -69,13 +73,21 @@ def train(
     path = out / f"depth_{settings.spectrum}.safetensors"
 
     def terms(step: int) -> dict[str, Tensor]:
-        return loss_terms(model, sampler.batch(step, settings.batch - settings.real, settings.real), settings)
+        return loss_terms(model, sampler.batch(step, *composition(step, settings)), settings)
 
     def save(average: nn.Module, step: int) -> None:
         save_depth(path, average, settings.spectrum, {"settings": asdict(settings), "step": step})
 
     loop.run(model, terms, save, out, settings, stop_at=stop_at)
     return path
+
+
+def composition(step: int, settings: Settings) -> tuple[int, int, tuple[int, int]]:
+    """How many simulated and real pictures a step has, and of which size."""
+    simulated, real = settings.batch - settings.real, settings.real
+    if step < settings.small_steps:
+        return 3 * simulated, 3 * real, (SIZE[0] // 2, SIZE[1] // 2)
+    return simulated, real, SIZE
 
 
 @torch.inference_mode()
@@ -93,8 +105,8 @@ def pictures(
             yield fuse(fusion, colour, heat)
 
 
-def fuse(fusion: CrossAttentionFusion, rgb: Image, thermal: Image) -> Image:
-    """H×W×3 and H×W, uint8 of any size -> the fused picture H×W×3, uint8, without text."""
+def fuse(fusion: CrossAttentionFusion, rgb: Image, thermal: Image, code: Tensor | None = None) -> Image:
+    """H×W×3 and H×W, uint8 of any size -> the fused picture H×W×3, uint8, under a guidance code (1×64) or no text."""
     height, width = thermal.shape
     bottom, right = -height % 32, -width % 32
     colour = np.pad(rgb, ((0, bottom), (0, right), (0, 0)), mode="reflect")
@@ -103,7 +115,7 @@ def fuse(fusion: CrossAttentionFusion, rgb: Image, thermal: Image) -> Image:
         fused = fusion(
             torch.from_numpy(colour)[None].permute(0, 3, 1, 2).float() / 255,
             torch.from_numpy(heat)[None, None].float() / 255,
-            torch.zeros(1, CODE_DIM),
+            torch.zeros(1, CODE_DIM) if code is None else code,
         )
     image: Image = (fused[0].float().permute(1, 2, 0) * 255 + 0.5).to(torch.uint8).numpy()
     return image[:height, :width]

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-import json
-import math
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.language.vocabulary import load_nouns
 from thermal_fusion_ros.models.checkpoint import save_fusion
 from thermal_fusion_ros.models.colour import to_luma_chroma
 from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
+from thermal_fusion_ros.training import loop
 from thermal_fusion_ros.training.data import Batch, PairSampler, load_pairs
 from thermal_fusion_ros.training.losses import (
     difference_correlation,
@@ -29,18 +25,15 @@ from thermal_fusion_ros.training.losses import (
     visual_information,
 )
 
-STATE = "state.pt"
-
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(loop.LoopSettings):
     """Everything that shapes a run; stored with its result."""
 
-    steps: int = 8_000
+    steps: int = 5_000
     batch: int = 6
     crop: int = 192
     learning_rate: float = 1.5e-3
-    seed: int = 0
     intensity: float = 1.0
     gradient: float = 6.0
     structure: float = 0.5
@@ -48,30 +41,36 @@ class Settings:
     difference: float = 0.08
     colour: float = 2.0
     keep_colour: float = 0.5
+    keep_ground: float = 0.85
     text_gain: float = 0.8  # how much of an object's thermal contrast its name adds
-    ema: float = 0.999
+    relevance: float = 0.5
+    overshoot: float = 4.0
 
 
 def loss_terms(model: CrossAttentionFusion, batch: Batch, settings: Settings) -> dict[str, Tensor]:
     """Every weighted term of the loss of one batch."""
-    rgb, thermal, text, boost, emphasis = (torch.from_numpy(x) for x in vars(batch).values())
+    rgb, thermal, text, boost, emphasis, named = (torch.from_numpy(x) for x in vars(batch).values())
     code = model.guidance.project(text)
     layout = torch.channels_last
     with torch.autocast("cpu", torch.bfloat16):
-        fused_rgb, _ = model.fuse(rgb.to(memory_format=layout), thermal.to(memory_format=layout), code)
+        fused_rgb, relevance, _ = model.fuse(
+            rgb.to(memory_format=layout), thermal.to(memory_format=layout), code
+        )
     fused_rgb = fused_rgb.float()
     luma, chroma = to_luma_chroma(rgb)
     fused, fused_chroma = to_luma_chroma(fused_rgb)
     boost = settings.text_gain * boost
-    # The brighter source wins, but by daylight what is colourful keeps half of its own brightness: a red car under a
-    # hot sun would otherwise turn white.
-    level = F.interpolate(F.avg_pool2d(luma, 16), size=luma.shape[-2:], mode="bilinear")
-    lit = torch.sigmoid((level - 0.35) / 0.05)
+    said = (text.abs().sum(1) > 0).float()[:, None, None, None]
+    # The brighter source wins, but by daylight what is colourful keeps half of its own brightness (a red car under a
+    # hot sun would otherwise turn white), and wide warm ground most of it (a road would).
+    lit = torch.sigmoid((_level(luma, 16) - 0.35) / 0.05)
     colourful = (chroma.norm(dim=1, keepdim=True) / 0.12).clamp_max(1)
-    target = torch.lerp(torch.maximum(luma, thermal), luma, settings.keep_colour * lit * colourful)
+    ground = torch.sigmoid((_level(thermal, 48) - 0.55) / 0.05) * (1 - emphasis)
+    keep = lit * torch.maximum(settings.keep_colour * colourful, settings.keep_ground * ground)
+    target = torch.lerp(torch.maximum(luma, thermal), luma, keep)
     target = (target + boost).clamp(0, 1)
     target_gradient = strongest_gradient(luma, thermal) + gradients(boost)
-    weight = 1 + 2 * emphasis + 4 * (boost != 0)
+    weight = 1 + 2 * emphasis + 4 * (boost != 0) + 3 * keep
     # Where luma changes, colour keeps its saturation, within reason.
     ratio = (fused.detach() / (luma + 0.05)).clamp(0.8, 1.25)
     # Structure is judged against what the text leaves alone.
@@ -84,16 +83,20 @@ def loss_terms(model: CrossAttentionFusion, batch: Batch, settings: Settings) ->
         * (2 - visual_information(luma, plain) - visual_information(thermal, plain)).mean(),
         "difference": settings.difference * (2 - difference_correlation(plain, luma, thermal)).mean(),
         "colour": settings.colour * (fused_chroma - chroma * ratio).abs().mean(),
+        "relevance": settings.relevance
+        * (
+            F.binary_cross_entropy_with_logits(relevance.float(), F.avg_pool2d(named, 8), reduction="none")
+            * said
+        ).mean(),
+        # Never much brighter than both sources: structure terms alone would burn warm ground out.
+        "overshoot": settings.overshoot * F.relu(plain - torch.maximum(luma, thermal) - 0.03).mean(),
         "range": (F.relu(fused_rgb - 1) + F.relu(-fused_rgb)).mean(),
     }
 
 
-def rate(step: int, settings: Settings) -> float:
-    """Learning rate: linear warm-up over 200 steps, cosine to 2 %."""
-    if step < 200:
-        return settings.learning_rate * (step + 1) / 200
-    progress = (step - 200) / max(1, settings.steps - 200)
-    return settings.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+def _level(image: Tensor, window: int) -> Tensor:
+    """Brightness of the surroundings of every pixel, B1HW."""
+    return F.interpolate(F.avg_pool2d(image, window), size=image.shape[-2:], mode="bilinear")
 
 
 def centred(raw: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -118,56 +121,15 @@ def train(
     sampler = PairSampler(load_pairs(data), (names, vectors), settings.crop, settings.seed)
     torch.manual_seed(settings.seed)
     model = CrossAttentionFusion()
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.guidance.mean.copy_(torch.from_numpy(mean))
-    average = copy.deepcopy(model)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
-    out.mkdir(parents=True, exist_ok=True)
-    start, last = 0, min(settings.steps, stop_at or settings.steps)
-    if (out / STATE).exists():
-        try:
-            state = torch.load(out / STATE, weights_only=True)
-        except Exception as error:
-            raise InputError(
-                f"{out / STATE}: not a readable training state; delete it to start afresh"
-            ) from error
-        if state["settings"] != asdict(settings):
-            raise InputError(f"{out}: holds a run with other settings; choose another --out")
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        start = state["step"]
-
     weights = out / "cross_attention.safetensors"
-    window: dict[str, list[float]] = {}
-    clock = time.monotonic()
-    with (out / "log.jsonl").open("a") as log:
-        for step in range(start, last):
-            for group in optimiser.param_groups:
-                group["lr"] = rate(step, settings)
-            terms = loss_terms(model, sampler.batch(step, settings.batch), settings)
-            optimiser.zero_grad(set_to_none=True)
-            sum(terms.values(), torch.zeros(())).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
-            decay = min(settings.ema, (step + 1) / (step + 10))
-            with torch.no_grad():
-                for mine, new in zip(average.parameters(), model.parameters(), strict=True):
-                    mine.lerp_(new, 1 - decay)
-            for name, term in terms.items():
-                window.setdefault(name, []).append(float(term.detach()))
-            done = step + 1
-            if done % 50 == 0:
-                line = {k: round(float(np.mean(v)), 5) for k, v in window.items()}
-                line |= {"step": done, "s_per_step": round((time.monotonic() - clock) / 50, 3)}
-                print(json.dumps(line), file=log, flush=True)
-                print(line, flush=True)
-                window.clear()
-                clock = time.monotonic()
-            if done % checkpoint_every == 0 or done == last:
-                state = {"settings": asdict(settings), "step": done, "model": model.state_dict()}
-                state |= {"average": average.state_dict(), "optimiser": optimiser.state_dict()}
-                torch.save(state, out / (STATE + ".new"))
-                (out / (STATE + ".new")).replace(out / STATE)
-                save_fusion(weights, average, names, vectors, {"settings": asdict(settings), "step": done})
+
+    def terms(step: int) -> dict[str, Tensor]:
+        return loss_terms(model, sampler.batch(step, settings.batch), settings)
+
+    def save(average: nn.Module, step: int) -> None:
+        assert isinstance(average, CrossAttentionFusion)
+        save_fusion(weights, average, names, vectors, {"settings": asdict(settings), "step": step})
+
+    loop.run(model, terms, save, out, settings, stop_at=stop_at, checkpoint_every=checkpoint_every)
     return weights

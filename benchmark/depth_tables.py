@@ -1,0 +1,129 @@
+"""Depth networks on held-out simulated worlds, and what they say about labelled objects in real pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.context import Context
+from benchmark.markdown import table
+from thermal_fusion_ros.evaluation.depth_metrics import score_depth
+from thermal_fusion_ros.models.checkpoint import load_depth, load_fusion, shipped
+from thermal_fusion_ros.models.depth import NATIVE_WIDTH
+from thermal_fusion_ros.simulation.dataset import DatasetSpec, Sample, SimulatedDataset
+from thermal_fusion_ros.training.data import Labelled, Pair, load_pairs
+from thermal_fusion_ros.training.depth_data import display, shrink
+from thermal_fusion_ros.training.stages.depth import SPECTRA, pictures, predict
+
+COUNT = 288  # pictures, from 24 worlds that no training has seen
+FARTHEST_M = 80.0
+TALLER = 1.5  # ratio of heights from which two objects of a class must be told apart
+Depth = NDArray[np.float32]
+
+
+def depth(context: Context) -> str:
+    """AbsRel in metres, no scaling per picture: the camera's height is known, as on a robot. Held-out worlds."""
+    rows: dict[str, dict[str, list[float]]] = {s: {} for s in SPECTRA}
+    dataset = SimulatedDataset(DatasetSpec(count=COUNT, split="val"), context.work / "simulated")
+    for sample in dataset.samples(context.jobs):
+        for group in groups(sample):
+            for spectrum, metres in estimates(sample):
+                near = np.isfinite(sample.depth) & (sample.depth < FARTHEST_M)
+                if near.any():
+                    score = score_depth(metres, sample.depth, near)["AbsRel"]
+                    rows[spectrum].setdefault(group, []).append(score)
+    names = ["day", "night", "smoke", "all"]
+    return table(
+        ["AbsRel", *names],
+        [[s, *(f"{np.mean(rows[s][name]):.3f}" for name in names)] for s in SPECTRA],
+    )
+
+
+def groups(sample: Sample) -> list[str]:
+    """Rows of the table that a picture belongs to."""
+    time, air = sample.facts["time"], sample.facts["air"]
+    found = ["all"]
+    if air == "clear" and time in ("day", "night"):
+        found.append(time)
+    if air == "smoke":
+        found.append("smoke")
+    return found
+
+
+def estimates(sample: Sample) -> Iterator[tuple[str, Depth]]:
+    """Metres H×W of every network."""
+    unit = sample.camera_height_m * sample.k[0, 0] / sample.rgb.shape[1]
+    heat = display(sample.counts)
+    for spectrum in SPECTRA:
+        (image,) = pictures(sample.rgb[None], heat[None], spectrum, _fusion())
+        yield spectrum, np.exp(predict(_network(spectrum), image)[0]) * unit
+
+
+def ordering(context: Context) -> str:
+    """Share of labelled pairs (same class, one 1.5 times as tall in the picture) that depth puts in the right order."""
+    right: dict[str, list[bool]] = {s: [] for s in SPECTRA}
+    for pair in load_pairs(context.data, "val"):
+        found = list(comparable(pair))
+        if not found:
+            continue
+        small = shrink(pair, NATIVE_WIDTH)
+        scale = NATIVE_WIDTH / pair.thermal.shape[1]
+        for spectrum in SPECTRA:
+            (image,) = pictures(small.rgb[None], small.thermal[None], spectrum, _fusion())
+            log_depth = predict(_network(spectrum), image)[0]
+            right[spectrum] += [
+                bool(_inside(log_depth, near, scale) < _inside(log_depth, far, scale)) for near, far in found
+            ]
+    return table(
+        ["network", "pairs", "right order"],
+        [[s, str(len(right[s])), f"{100 * np.mean(right[s]):.1f} %"] for s in SPECTRA],
+    )
+
+
+def comparable(pair: Pair) -> Iterator[tuple[Labelled, Labelled]]:
+    """(nearer, farther) of a class: wholly in the picture, not hidden by another label, heights 1.5 times apart."""
+    height, width = pair.thermal.shape
+    whole = [
+        o
+        for o in pair.objects
+        if o.box[0] > 2 and o.box[1] > 2 and o.box[2] < width - 2 and o.box[3] < height - 2
+    ]
+    free = [o for o in whole if all(o is p or _share(o, p) < 0.1 for p in pair.objects)]
+    for a, b in combinations(free, 2):
+        near, far = (a, b) if _height(a) > _height(b) else (b, a)
+        if a.label == b.label and a.label in ("person", "car") and _height(near) >= TALLER * _height(far):
+            yield near, far
+
+
+def _height(o: Labelled) -> float:
+    return o.box[3] - o.box[1]
+
+
+def _share(a: Labelled, b: Labelled) -> float:
+    """Share of box `a` that box `b` covers."""
+    across = min(a.box[2], b.box[2]) - max(a.box[0], b.box[0])
+    down = min(a.box[3], b.box[3]) - max(a.box[1], b.box[1])
+    return max(across, 0) * max(down, 0) / ((a.box[2] - a.box[0]) * _height(a))
+
+
+def _inside(image: Depth, o: Labelled, scale: float) -> float:
+    """Median over the middle of a box."""
+    x0, y0, x1, y1 = (edge * scale for edge in o.box)
+    width, height = x1 - x0, y1 - y0
+    left, right = int(x0 + 0.3 * width), int(np.ceil(x1 - 0.3 * width))
+    top, bottom = int(y0 + 0.2 * height), int(np.ceil(y1 - 0.2 * height))
+    return float(np.median(image[top : max(bottom, top + 1), left : max(right, left + 1)]))
+
+
+@cache
+def _network(spectrum: str):  # type: ignore[no-untyped-def]
+    return load_depth(shipped(f"depth_{spectrum}")).model
+
+
+@cache
+def _fusion():  # type: ignore[no-untyped-def]
+    return load_fusion(shipped("cross_attention")).model

@@ -1,0 +1,134 @@
+"""What the pipeline does after the engine: from what the network says about depth to metres, or to why there are none.
+
+The network predicts depth in units of camera height times f / width (see :mod:`thermal_fusion_ros.models.depth`). With
+a known lens that becomes camera heights, so a scale near the mounting height is what to expect.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from thermal_fusion_ros.config import DepthConfig
+from thermal_fusion_ros.frames import Perception
+from thermal_fusion_ros.geometry.depth_filter import DepthFilter, metres
+from thermal_fusion_ros.geometry.scale import MetricScale, ScaleTracker
+from thermal_fusion_ros.sensing.camera import CameraModel
+from thermal_fusion_ros.sensing.rig import Rig
+
+F32 = NDArray[np.float32]
+
+NOMINAL_SIGMA = (
+    0.2  # of log scale, where only the network's own idea of the ground says how high the camera is
+)
+
+
+class DepthStage:
+    """Depth of one stream of frames. Used by one thread at a time."""
+
+    def __init__(self, config: DepthConfig, *, in_camera_heights: bool = True) -> None:
+        """`in_camera_heights`: the network's unit is that of DepthNet; false for networks of others."""
+        self.config = config
+        self._in_camera_heights = in_camera_heights
+        self._filter = DepthFilter(config)
+        self._tracker = ScaleTracker(config)
+        self._camera: CameraModel | None = None
+        self._rig: Rig | None = None
+        self._range_points: NDArray[np.float32] | None = None
+        self._whole: F32 | None = None
+
+    def update(self, config: DepthConfig) -> None:
+        """Apply live parameters."""
+        self.config = self._filter.config = config
+        self._tracker.configure(config)
+
+    def reset(self) -> None:
+        """Forget earlier frames: a new recording, or the clock jumped."""
+        self._filter.reset()
+        self._tracker.reset()
+        self._range_points = self._whole = None
+
+    def set_cameras(self, camera: CameraModel | None, rig: Rig | None) -> None:
+        """Calibration that has arrived or changed; `rig` only where thermal pictures are not registered already."""
+        if camera is not self._camera or rig is not self._rig:
+            self._camera, self._rig = camera, rig
+            self._tracker.set_cameras(camera, rig)
+            self._whole = None
+
+    def set_range_points(self, points: NDArray[np.float32]) -> None:
+        """N×3 metres in the RGB optical frame, for the next frame."""
+        self._range_points = points
+
+    @property
+    def last_metres(self) -> F32 | None:
+        """Depth of the last frame, h×w metres, all of it however unsure; None without a scale. For registration."""
+        return self._whole
+
+    def __call__(
+        self,
+        perception: Perception,
+        depth: F32,
+        sigma: F32,
+        rgb: NDArray[np.uint8],
+        thermal: NDArray[np.uint8],
+    ) -> None:
+        """Fill the depth fields of `perception`.
+
+        `depth`, `sigma` h×w as the network gives them; `rgb` H×W×3 and `thermal` H'×W' are the cameras' own pictures,
+        not registered.
+        """
+        height, width = rgb.shape[:2]
+        camera = self._camera
+        if camera is None and self.config.horizontal_fov_deg > 0:
+            camera = pinhole(width, height, self.config.horizontal_fov_deg)
+            self.set_cameras(camera, None)
+        if camera is not None and camera.size != (width, height):
+            perception.relative_depth, perception.depth_sigma = depth, sigma
+            perception.depth_refused = f"the RGB camera is calibrated for {camera.width}x{camera.height}, pictures are {width}x{height}"
+            return
+        relative = depth
+        if camera is not None and self._in_camera_heights:
+            relative = depth * np.float32(camera.k[0, 0] / width)
+        relative = self._filter(relative, sigma, perception.fused)
+        parallax = self._rig is not None and self.config.rig_parallax
+        scale = self._tracker.update(
+            perception.stamp_ns,
+            relative,
+            sigma,
+            gray=np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8) if parallax else None,
+            thermal=thermal if parallax else None,
+            range_points=None if self._range_points is None else self._range_points.astype(np.float64),
+        )
+        self._range_points = None
+        scale = self._or_nominal(scale, camera)
+        perception.relative_depth, perception.depth_sigma = relative, sigma
+        perception.scale, perception.scale_state = scale, scale.to_dict()
+        self._whole = None
+        if scale.scale is None:
+            perception.depth_refused = scale.reason
+            return
+        self._whole = relative * np.float32(scale.scale)
+        perception.depth = metres(relative, sigma, scale.scale, height, width, self.config)
+
+    def _or_nominal(self, scale: MetricScale, camera: CameraModel | None) -> MetricScale:
+        """Where the ground cannot be fitted, the network's own unit and the mounting height still give a scale."""
+        height = self.config.camera_height_m
+        usable = self._in_camera_heights and camera is not None and height > 0
+        if scale.scale is not None or not scale.consistent or not usable:
+            return scale
+        return dataclasses.replace(
+            scale,
+            scale=height,
+            sigma=NOMINAL_SIGMA,
+            reason=f"depth.camera_height_m and the network's own ground; {scale.reason}",
+        )
+
+
+def pinhole(width: int, height: int, horizontal_fov_deg: float) -> CameraModel:
+    """A lens without distortion that is only known by its angle of view."""
+    focal = 0.5 * width / np.tan(np.radians(horizontal_fov_deg) / 2)
+    k = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+    return CameraModel(width, height, k, name="rgb")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import sys
 import threading
 import time
 import traceback
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from thermal_fusion_ros.ros.parameters import descriptor
 from thermal_fusion_ros.ros.player import StreamPublisher
 from thermal_fusion_ros.simulation.recording import BASE, MAP, camera_info
 from thermal_fusion_ros.simulation.rig import base_pose
-from thermal_fusion_ros.simulation.simulator import FIRST_STAMP_NS, Shot, Simulator
+from thermal_fusion_ros.simulation.simulator import FIRST_STAMP_NS, Shot, Simulator, render
 
 try:
     from tf2_msgs.msg import TFMessage  # type: ignore[import-not-found]
@@ -42,7 +43,7 @@ NAME = "simulator"
 SECTION = "simulation."
 SECOND_NS = 1_000_000_000
 STREAMS = ("rgb", "thermal")
-WORKERS = 2  # threads that render
+WORKERS = 2  # processes that render: two threads would wait for each other's GIL a third of the time
 
 
 class Schedule:
@@ -82,7 +83,7 @@ class Schedule:
 
 
 class SimulatorNode(Node):  # type: ignore[misc] # rclpy has no types
-    """Renders in threads of its own; parameters are those of the section `simulation`, read at the start.
+    """Renders in processes of its own; parameters are those of the section `simulation`, read at the start.
 
     Parameter `clock`: stamps count from the start of the simulation and /clock tells that time; otherwise stamps are
     the node's own clock.
@@ -152,8 +153,12 @@ class SimulatorNode(Node):  # type: ignore[misc] # rclpy has no types
         return FIRST_STAMP_NS if self._simulated_clock else int(self.get_clock().now().nanoseconds)
 
     def _run(self) -> None:
+        pool = self.simulator.workers(WORKERS)
+        # Workers inherit this: Ctrl-C is sent to them too, but ending is this process's affair. Not before the pool is
+        # made: its helper process unblocks the signal.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            self._play()
+            self._play(pool)
         except Exception:
             if self._stop.is_set() or not rclpy.ok(context=self.context):
                 return  # the end of the process came in the middle of a publication
@@ -161,47 +166,47 @@ class SimulatorNode(Node):  # type: ignore[misc] # rclpy has no types
             self.get_logger().fatal(traceback.format_exc().rstrip())
             self.failed = True
             rclpy.try_shutdown(context=self.context)
+        finally:
+            # Not by killing the workers: one that dies in the middle of handing a picture over blocks the reader.
+            pool.shutdown(cancel_futures=True)
 
-    def _play(self) -> None:
-        with ThreadPoolExecutor(WORKERS, thread_name_prefix="camera") as pool:
-            # The first picture fills caches and takes seconds: time starts after it.
-            first = {name: pool.submit(self._render, name, 0.0) for name in STREAMS}
-            for done in first.values():
-                done.result()
-            start, self._offset_ns = time.monotonic(), self._now_ns() - FIRST_STAMP_NS
-            report = start + 10
-            pending: deque[dict[str, Future[Shot]]] = deque()
-            while not self._stop.is_set():
-                while pending and all(done.done() for done in pending[0].values()):
-                    for name, done in pending.popleft().items():
-                        if self._stop.is_set() or not rclpy.ok(context=self.context):
-                            return
-                        self._publish(name, done.result())
-                # The colour picture takes longer than the thermal one: the next pair begins on the core that is free.
-                running = [done for shots in pending for done in shots.values() if not done.done()]
-                if len(running) >= WORKERS:
-                    wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
-                    continue
-                idle = self.schedule.wait_s(time.monotonic() - start)
-                if idle > 0:
-                    self._stop.wait(min(idle, 0.02))
-                    continue
-                due = self.schedule.take(time.monotonic() - start)
-                pending.append({name: pool.submit(self._render, name, t) for name, t in due.items()})
-                if time.monotonic() > report:
-                    rgb, thermal = (self.published[name] / (time.monotonic() - start) for name in STREAMS)
-                    skipped = self.schedule.skipped
-                    self.get_logger().info(
-                        f"RGB {rgb:.1f} Hz, thermal {thermal:.1f} Hz, {skipped} ticks skipped"
-                    )
-                    report = time.monotonic() + 30
+    def _play(self, pool: ProcessPoolExecutor) -> None:
+        def submit(name: str, t: float) -> Future[Shot]:
+            return pool.submit(render, STREAMS.index(name), t, self._wants_truth(name))
+
+        # First pictures fill caches and take seconds: time starts after each worker, most likely, has made both.
+        for name in STREAMS:
+            first = [submit(name, 0.0) for _ in range(WORKERS)]
+            while wait(first, timeout=0.1).not_done and not self._stop.is_set():
+                pass
+        start, self._offset_ns = time.monotonic(), self._now_ns() - FIRST_STAMP_NS
+        report = start + 10
+        pending: deque[dict[str, Future[Shot]]] = deque()
+        while not self._stop.is_set():
+            while pending and all(done.done() for done in pending[0].values()):
+                for name, done in pending.popleft().items():
+                    if self._stop.is_set() or not rclpy.ok(context=self.context):
+                        return
+                    self._publish(name, done.result())
+            # The colour picture takes longer than the thermal one: the next pair begins on the core that is free.
+            running = [done for shots in pending for done in shots.values() if not done.done()]
+            if len(running) >= WORKERS:
+                wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
+                continue
+            idle = self.schedule.wait_s(time.monotonic() - start)
+            if idle > 0:
+                self._stop.wait(min(idle, 0.02))
+                continue
+            due = self.schedule.take(time.monotonic() - start)
+            pending.append({name: submit(name, t) for name, t in due.items()})
+            if time.monotonic() > report:
+                rgb, thermal = (self.published[name] / (time.monotonic() - start) for name in STREAMS)
+                skipped = self.schedule.skipped
+                self.get_logger().info(f"RGB {rgb:.1f} Hz, thermal {thermal:.1f} Hz, {skipped} ticks skipped")
+                report = time.monotonic() + 30
 
     def _wants_truth(self, name: str) -> bool:
         return any(p.get_subscription_count() for p in self._truth[name].values())
-
-    def _render(self, name: str, t: float) -> Shot:
-        render = self.simulator.rgb if name == "rgb" else self.simulator.thermal
-        return render(t, self._wants_truth(name))
 
     def _publish(self, name: str, shot: Shot) -> None:
         frame = shot.frame

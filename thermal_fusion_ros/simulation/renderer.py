@@ -244,14 +244,14 @@ class View:
         radiance[edge] /= weight[edge, None]
 
     def _openness(self) -> F32:
-        """H·W ambient openness, computed on a quarter grid."""
+        """H·W ambient openness, computed on a quarter grid (in real time on a coarser one)."""
         c = self.camera
         if self.renderer.coarse_light and self.renderer.condition.time == "night" and self.lights:
             return np.ones(
                 c.height * c.width, np.float32
             )  # lamps cast shadows; what else there is hardly shows
         _, hits, _ = self.primary
-        step = 4
+        step = 6 if self.renderer.coarse_light else 4
         grid = np.arange(c.height * c.width).reshape(c.height, c.width)[step // 2 :: step, step // 2 :: step]
         some = grid.reshape(-1)
         rays = self.rays(some)
@@ -335,7 +335,7 @@ class View:
         Exact along outlines, where neighbours have nothing to do with each other. For light in real time: it varies
         slowly over a surface but for the edges of shadows, which become a pixel softer.
         """
-        c = self.camera
+        c, r = self.camera, self.renderer
         s = self.primary[2]
         flat = np.full(c.height * c.width, -1, np.intp)
         flat[s.index] = np.arange(len(s.index))
@@ -353,21 +353,24 @@ class View:
         outline = np.flatnonzero((self._edges == 2) & (place >= 0))
         mine = flat[outline]
         row, column = np.divmod(outline, c.width)
-        wanting = np.ones(len(outline), bool)
-        # Along an outline nothing is interpolated: the nearest neighbour on the same surface lends its light.
+        thin = r.stage.materials.translucency > 0
+        # Along an outline nothing is interpolated: the nearest neighbour on the same surface lends its light. Leaves
+        # turn every way and borrow from any leaf.
         for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            y = np.minimum((row + down) // 2, grid.shape[0] - 1)
-            x = np.minimum((column + right) // 2, grid.shape[1] - 1)
+            y = np.minimum((row + down) >> 1, grid.shape[0] - 1)
+            x = np.minimum((column + right) >> 1, grid.shape[1] - 1)
             other = grid[y, x]
-            fits = wanting & (other >= 0) & (s.material[other] == s.material[mine])
+            material = s.material[mine]
+            fits = (other >= 0) & (s.material[other] == material) & (s.instance[other] == s.instance[mine])
             some = np.flatnonzero(fits)
-            alike = row_dot(s.normal[other[some]], s.normal[mine[some]]) > 0.93
-            some = some[alike & (s.instance[other[some]] == s.instance[mine[some]])]
-            out[mine[some]] = small[y[some], x[some]]
-            wanting[some] = False
-        exact = mine[wanting]
-        if len(exact):
-            out[exact] = compute(s.lit_part(exact), exact)
+            alike = row_dot(np.take(s.normal, other[some], axis=0), np.take(s.normal, mine[some], axis=0))
+            lent = some[(alike > 0.93) | thin[material[some]]]
+            out[mine[lent]] = small[y[lent], x[lent]]
+            left = np.ones(len(mine), bool)
+            left[lent] = False
+            mine, row, column = mine[left], row[left], column[left]
+        if len(mine):
+            out[mine] = compute(s.lit_part(mine), mine)
         return out
 
     @cached_property

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import heapq
+import os
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 
 import cv2
 import numpy as np
@@ -22,6 +24,10 @@ from thermal_fusion_ros.simulation.truth import Truth, find_objects, scene_facts
 
 FIRST_STAMP_NS = 1_000_000_000  # 0 would read as "no stamp" in ROS
 TLINEAR_K = 0.01
+# In real time the thermal camera is rendered with fewer rays, this share of its pixels each way: the lens blurs most of
+# what is lost away in any case, and blurs less for it, so that the picture is as soft as ever.
+LIVE_SHARE = 0.7
+LENS_BLUR_PX, LIVE_BLUR_PX = 0.75, 0.6
 _FLOW_DT = 0.004
 
 
@@ -67,7 +73,9 @@ class Simulator:
         self.rig = rig or rig_of(config)
         self.renderer = Renderer(self.world, self.condition, config.quality, self.rig.headlamp)
         eye = self.rig.thermal
-        self.sensor = sensors.ThermalSensor(eye.height, eye.width, config.seed, config.netd_k)
+        self._fine = config.quality == "fine"
+        blur = LENS_BLUR_PX if self._fine else LIVE_BLUR_PX
+        self.sensor = sensors.ThermalSensor(eye.height, eye.width, config.seed, config.netd_k, blur)
         self._frozen: tuple[float, Shot] | None = None
 
     def _view(self, camera: Camera, base_from_camera: NDArray[np.float64], t: float) -> View:
@@ -75,7 +83,7 @@ class Simulator:
 
     def _flow(self, view: View, base_from_camera: NDArray[np.float64], t: float) -> NDArray[np.float32]:
         later = base_pose(self.world, t + _FLOW_DT) @ base_from_camera
-        return view.motion(later, _FLOW_DT, 4 if self.config.quality == "fine" else 8)
+        return view.motion(later, _FLOW_DT, 4 if self._fine else 8)
 
     def _rng(self, camera: int, t: float) -> np.random.Generator:
         return np.random.default_rng([self.config.seed, camera, round(t * 1e6)])
@@ -86,7 +94,7 @@ class Simulator:
         view = self._view(rig.rgb, rig.base_from_rgb, t)
         picture = view.visible()
         linear, exposure = picture.radiance, sensors.EXPOSURE_S[c.time]
-        if self.config.quality == "fine" or exposure > 0.01:
+        if self._fine or exposure > 0.01:
             linear = sensors.smear(linear, self._flow(view, rig.base_from_rgb, t), exposure)
         stamp = FIRST_STAMP_NS + round((t + rig.rgb_timing.latency_s) * 1e9)
         frame = RgbFrame(stamp, sensors.develop(linear, c, self._rng(0, t)), rig.rgb.frame_id)
@@ -117,11 +125,12 @@ class Simulator:
         if frozen and self._frozen and self._frozen[0] == taken and (self._frozen[1].truth or not truth):
             return self._restamped(self._frozen[1], stamp)
         view = self._view(rig.thermal, rig.base_from_thermal, taken)
-        picture = view.thermal()
-        signal = picture.signal
-        if config.quality == "fine":
+        picture = view.thermal() if self._fine or truth else None
+        if self._fine and picture is not None:
             flow = self._flow(view, rig.base_from_thermal, taken)
-            signal = sensors.smear(signal, flow, sensors.TIME_CONSTANT_S)
+            signal = sensors.smear(picture.signal, flow, sensors.TIME_CONSTANT_S)
+        else:
+            signal = self._live_signal(view)
         period = config.shutter_period_s
         since = taken if period <= 0 or taken < period / 2 else (taken - period / 2) % period
         counts = self.sensor.read(signal, since, self._rng(1, taken))
@@ -131,13 +140,20 @@ class Simulator:
             kind = ThermalKind.TLINEAR
         known = (
             self._truth(view, picture.transmission, picture.temperature_k, stamp, taken, frozen)
-            if truth
+            if truth and picture is not None
             else None
         )
         shot = Shot(ThermalFrame(stamp, counts, kind, rig.thermal.frame_id), taken, known)
         if frozen:
             self._frozen = (taken, shot)
         return shot
+
+    def _live_signal(self, view: View) -> NDArray[np.float32]:
+        """What arrives at the thermal detector, H×W, from fewer rays than pixels."""
+        c = view.camera
+        few = c.resized(max(round(c.width * LIVE_SHARE), 16), max(round(c.height * LIVE_SHARE), 16))
+        signal = View(self.renderer, few, view.pose, view.t, view.moment).thermal().signal
+        return np.asarray(cv2.resize(signal, (c.width, c.height), interpolation=cv2.INTER_LINEAR))
 
     @staticmethod
     def _restamped(shot: Shot, stamp: int) -> Shot:
@@ -189,16 +205,19 @@ class Simulator:
             for camera, t in captures:
                 yield self.thermal(t, truth) if camera else self.rgb(t, truth)
             return
-        # Spawned, not forked: open3d's thread pool does not survive a fork.
-        start = (self.config, self.rig)
-        with ProcessPoolExecutor(jobs, get_context("spawn"), _start_worker, start) as pool:
+        with self.workers(jobs) as pool:
             ahead: deque[Future[Shot]] = deque()
             for camera, t in captures:
-                ahead.append(pool.submit(_work, camera, t, truth))
+                ahead.append(pool.submit(render, camera, t, truth))
                 if len(ahead) > 3 * jobs:
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()
+
+    def workers(self, jobs: int) -> ProcessPoolExecutor:
+        """`jobs` processes that each have this rig and world, for :func:`render`; they start with the first task."""
+        # Spawned, not forked: open3d's thread pool does not survive a fork.
+        return ProcessPoolExecutor(jobs, get_context("spawn"), _start_worker, (self.config, self.rig))
 
 
 _worker: Simulator | None = None
@@ -206,10 +225,20 @@ _worker: Simulator | None = None
 
 def _start_worker(config: SimulationConfig, rig: Rig) -> None:
     global _worker  # noqa: PLW0603  # one world per process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     _worker = Simulator(config, rig)
 
 
-def _work(camera: int, t: float, truth: bool) -> Shot:
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for tasks for ever: it holds both ends of their queue."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def render(camera: int, t: float, truth: bool) -> Shot:
+    """In a worker: the shot of the RGB (0) or thermal (1) camera at second `t`."""
     assert _worker is not None
     return _worker.thermal(t, truth) if camera else _worker.rgb(t, truth)

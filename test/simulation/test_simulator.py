@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -131,3 +132,15 @@ def test_the_demo_is_a_night_street_in_smoke_with_temperatures():
     assert truth.facts["condition"] == "night+smoke"
     assert source.camera_info["thermal"].header.frame_id == thermal.frame_id
     assert list(source.camera_info["rgb"].k) == list(source.simulator.rig.rgb.matrix.reshape(-1))
+
+
+def test_live_thermal_shows_what_fine_thermal_shows_where_it_is_with_fewer_rays():
+    config = small(world="street", width=320, height=240, thermal_width=320, thermal_height=240)
+    fine, live = (Simulator(replace(config, quality=q)) for q in ("fine", "live"))
+    wanted, got = fine.thermal(0.5), live.thermal(0.5)
+    assert np.array_equal(live.thermal(0.5, truth=False).frame.image, got.frame.image)
+    assert np.array_equal(got.truth.depth, wanted.truth.depth, equal_nan=True)
+    one, two = (shot.frame.image.astype(np.float64) for shot in (wanted, got))
+    assert np.corrcoef(one.ravel(), two.ravel())[0, 1] > 0.98
+    shift, _ = cv2.phaseCorrelate(one, two, cv2.createHanningWindow((320, 240), cv2.CV_64F))
+    assert np.hypot(*shift) < 0.15

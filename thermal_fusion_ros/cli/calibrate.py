@@ -42,7 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how late a recording's thermal camera stamps (see sync.thermal_offset_s)",
     )
     board = parser.add_argument_group("board")
-    board.add_argument("--board", default="checkerboard", help="checkerboard | circles | acircles | charuco")
+    board.add_argument(
+        "--board",
+        default="checkerboard",
+        help="checkerboard | circles | acircles | charuco (its corners are less accurate before OpenCV 5)",
+    )
     board.add_argument("--corners", required=True, metavar="CxR", help="inner corners, or circles: 9x6")
     board.add_argument(
         "--square", type=float, required=True, metavar="METRES", help="distance between points"

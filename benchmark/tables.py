@@ -19,6 +19,7 @@ from benchmark.markdown import calls, fill
 from benchmark.metric_speed import metric_speed
 from benchmark.pointcloud import pointcloud
 from benchmark.prompt_table import prompt
+from benchmark.registration import registration
 from thermal_fusion_ros import config
 from thermal_fusion_ros.errors import InputError
 
@@ -29,6 +30,7 @@ TABLES: dict[str, Callable[..., str]] = {
     "prompt": prompt,
     "depth": depth,
     "ordering": ordering,
+    "registration": registration,
     "metric-speed": metric_speed,
     "latency": latency,
     "pointcloud": pointcloud,

@@ -119,6 +119,8 @@ def test_without_poses_the_pictures_tell_them_within_three_percent_of_the_way(
         np.linalg.norm((map_from_odom @ t)[:3, 3] - s[:3, 3]) for t, s in zip(tracked, true, strict=True)
     ]
     assert max(errors) < 0.03 * way
+    for pose in tracked:  # or errors multiply from key frame to key frame
+        assert np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-9)
     assert report["poses"]["path_m"] == pytest.approx(way, rel=0.05)
     in_map = places(vertices) @ map_from_odom[:3, :3].T + map_from_odom[:3, 3]
     assert np.median(off_surface(in_map)) < 0.02

@@ -73,11 +73,7 @@ class RgbdOdometry:
         took_ns, step = self._step
         share = np.clip((stamp_ns - before_ns) / took_ns, 0.0, 5.0)
         expected = before @ interpolated(np.eye(4), step, share)
-        guesses = (
-            expected,
-            before,
-            *(expected @ turn for turn in SUDDEN_TURNS),
-        )  # it may have stopped, or turned
+        guesses = (expected, before)  # it may have stopped
         pose = self._align(view, self._key, guesses, before, colour)
         if pose is None and self._newest is not self._key:  # less has changed since the last frame
             self._key = self._newest

@@ -61,6 +61,8 @@ setup(
         "simulation": ["open3d"],
         # Prompts in any words, where CLIP's weights are present too. Brings torchvision, which must fit the torch.
         "clip": ["open_clip_torch>=3.0", "Pillow"],
+        # depth.model: networks of others.
+        "depth-models": ["transformers>=4.45"],
         "test": [
             "colcon-common-extensions",
             "hypothesis",
@@ -74,6 +76,7 @@ setup(
             "pytest-xdist",
             "ruff==0.17.5",
             "selenium",  # drives the browser in the test of the report
+            "transformers>=4.45; platform_machine == 'x86_64'",
             "types-PyYAML",
         ],
         # Real ROS 2 Jazzy for machines without one. A robot uses the ROS it has sourced instead.

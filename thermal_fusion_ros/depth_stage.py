@@ -29,10 +29,10 @@ NOMINAL_SIGMA = (
 class DepthStage:
     """Depth of one stream of frames. Used by one thread at a time."""
 
-    def __init__(self, config: DepthConfig, *, in_camera_heights: bool = True) -> None:
-        """`in_camera_heights`: the network's unit is that of DepthNet; false for networks of others."""
+    def __init__(self, config: DepthConfig, *, own: bool = True, metric: bool = False) -> None:
+        """`own`: the network is a DepthNet, whose unit is known; `metric`: another one, that claims metres."""
         self.config = config
-        self._in_camera_heights = in_camera_heights
+        self._own, self._metric = own, metric
         self._filter = DepthFilter(config)
         self._tracker = ScaleTracker(config)
         self._camera: CameraModel | None = None
@@ -73,12 +73,12 @@ class DepthStage:
         depth: F32,
         sigma: F32,
         rgb: NDArray[np.uint8],
-        thermal: NDArray[np.uint8],
+        thermal: NDArray[np.uint8] | None,
     ) -> None:
         """Fill the depth fields of `perception`.
 
         `depth`, `sigma` h×w as the network gives them; `rgb` H×W×3 and `thermal` H'×W' are the cameras' own pictures,
-        not registered.
+        not registered; thermal None where it is of another moment.
         """
         height, width = rgb.shape[:2]
         camera = self._camera
@@ -87,13 +87,14 @@ class DepthStage:
             self.set_cameras(camera, None)
         if camera is not None and camera.size != (width, height):
             perception.relative_depth, perception.depth_sigma = depth, sigma
-            perception.depth_refused = f"the RGB camera is calibrated for {camera.width}x{camera.height}, pictures are {width}x{height}"
+            told = f"{camera.width}x{camera.height}"
+            perception.depth_refused = f"the RGB camera is calibrated for {told}, not for {width}x{height}"
             return
         relative = depth
-        if camera is not None and self._in_camera_heights:
+        if camera is not None and self._own:
             relative = depth * np.float32(camera.k[0, 0] / width)
         relative = self._filter(relative, sigma, perception.fused)
-        parallax = self._rig is not None and self.config.rig_parallax
+        parallax = self._rig is not None and self.config.rig_parallax and thermal is not None
         scale = self._tracker.update(
             perception.stamp_ns,
             relative,
@@ -114,16 +115,20 @@ class DepthStage:
         perception.depth = metres(relative, sigma, scale.scale, height, width, self.config)
 
     def _or_nominal(self, scale: MetricScale, camera: CameraModel | None) -> MetricScale:
-        """Where the ground cannot be fitted, the network's own unit and the mounting height still give a scale."""
-        height = self.config.camera_height_m
-        usable = self._in_camera_heights and camera is not None and height > 0
-        if scale.scale is not None or not scale.consistent or not usable:
+        """Without another scale: the network's own unit and the mounting height, or the metres that it claims."""
+        if scale.scale is not None or not scale.consistent:
+            return scale
+        if self._metric:
+            nominal, source = 1.0, "the metres that depth.model claims"
+        elif self._own and camera is not None and self.config.camera_height_m > 0:
+            nominal, source = (
+                self.config.camera_height_m,
+                "depth.camera_height_m and the network's own ground",
+            )
+        else:
             return scale
         return dataclasses.replace(
-            scale,
-            scale=height,
-            sigma=NOMINAL_SIGMA,
-            reason=f"depth.camera_height_m and the network's own ground; {scale.reason}",
+            scale, scale=nominal, sigma=NOMINAL_SIGMA, reason=f"{source}; {scale.reason}"
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from thermal_fusion_ros.config import Config
+from thermal_fusion_ros.config import Config, DepthConfig
 from thermal_fusion_ros.depth_stage import DepthStage
 from thermal_fusion_ros.engine.base import Engine, Outputs, build
 from thermal_fusion_ros.errors import FrozenError, InputError
 from thermal_fusion_ros.frames import DEPTH, FUSED, POINTS, FramePair, Perception
 from thermal_fusion_ros.geometry.depth_filter import enlarged
-from thermal_fusion_ros.models.checkpoint import depth_path, load_depth, load_fusion, shipped
+from thermal_fusion_ros.language.guide import Guide, Job, make_guide, wants_clip
+from thermal_fusion_ros.models.checkpoint import load_depth, load_fusion, shipped
+from thermal_fusion_ros.models.depth import DepthNet
+from thermal_fusion_ros.models.external_depth import ExternalDepth
+from thermal_fusion_ros.models.guidance import CODE_DIM
 from thermal_fusion_ros.models.graph import PerceptionGraph, padded
 from thermal_fusion_ros.sensing.camera import CalibrationError, CameraModel
 from thermal_fusion_ros.sensing.registration import Registrar
@@ -70,31 +75,50 @@ def blend(ours: NDArray[np.uint8], theirs: NDArray[np.uint8], weight: NDArray[np
     return np.asarray(cv2.blendLinear(np.ascontiguousarray(ours), theirs, share, 1 - share), np.uint8)
 
 
+def _depth_network(config: DepthConfig) -> tuple[DepthNet | None, ExternalDepth | None]:
+    """The network for the graph, or the one that runs beside it, or neither."""
+    if not config.enabled:
+        return None, None
+    if config.model and not config.model.endswith(".safetensors"):
+        return None, ExternalDepth(config.model)
+    return load_depth(Path(config.model) if config.model else shipped("depth_fused")).model, None
+
+
 class Pipeline:
     """Turns :class:`FramePair` into :class:`Perception`. Used by one thread at a time.
 
     `counters` says how often something was out of the ordinary; `engine_name` what runs the network and
-    `engine_refused` why a faster backend does not.
+    `engine_refused` why a faster backend does not. `guidance`, where it is set, gives the guidance code (64,) of pairs
+    that no prompt of known words guides; it is asked for every such pair and must not wait.
     """
 
-    def __init__(self, config: Config) -> None:
-        """Load the weights. Raises :class:`InputError` when they cannot be read or the prompt is not understood."""
+    def __init__(self, config: Config, *, language_worker: bool = False) -> None:
+        """Load the weights. Raises :class:`InputError` when they cannot be read or the prompt is not understood.
+
+        `language_worker`: there is one, and what prompts of other words than the vocabulary's mean comes through
+        `guidance`; otherwise CLIP, if there are weights, encodes them at once, which takes seconds.
+        """
         self.config = config
+        self.guidance: Callable[[], NDArray[np.float32]] | None = None
+        self._language_worker = language_worker
         path = Path(config.fusion.weights) if config.fusion.weights else shipped(config.fusion.model)
         weights = load_fusion(path)
         self.vocabulary = weights.vocabulary
-        depth = load_depth(depth_path(config.depth)).model if config.depth.enabled else None
-        self.graph = PerceptionGraph(weights.model, depth).eval()
+        self._projection = weights.model.guidance
+        network, self._external = _depth_network(config.depth)
+        self.graph = PerceptionGraph(weights.model, network).eval()
         self._prepared: OrderedDict[tuple[int, int], Prepared] = OrderedDict()
         self._thermal = ThermalProcessor(config.thermal)
         self._registrar = Registrar(config.registration)
-        self._depth = DepthStage(config.depth) if config.depth.enabled else None
+        self._depth = None
+        if config.depth.enabled:
+            metric = self._external is not None and self._external.metric
+            self._depth = DepthStage(config.depth, own=self._external is None, metric=metric)
         self._tell_cameras(None)
         self.wanted: frozenset[str] = frozenset({FUSED, DEPTH, POINTS})
         self._resized = np.empty((0, 0), np.uint8)
         self._sizes_warned: set[tuple[int, ...]] = set()
-        self._prompt = config.fusion.prompt
-        self._code = self.vocabulary.code(self._prompt)
+        self.set_prompt(config.fusion.prompt)
         self.counters: Counter[str] = Counter()
         self.registration: dict[str, Any] = {}  # level, confidence and drift_px of the last registered pair
         self.engine_name = "none yet"
@@ -112,12 +136,36 @@ class Pipeline:
 
     def check_prompt(self, text: str) -> None:
         """:class:`InputError` if `text` is not understood. Changes nothing; any thread may call it."""
-        self.vocabulary.code(text)
+        self._code_of(text)
 
     def set_prompt(self, text: str) -> None:
-        """Guide fusion by `text`, vocabulary words; empty for none. :class:`InputError` leaves the old one in force."""
-        code = self.vocabulary.code(text)
-        self._prompt, self._code = text, code
+        """Guide fusion by `text`; empty for none. :class:`InputError` leaves the old one in force."""
+        code = self._code_of(text)
+        self._prompt, self._code = text.strip(), code
+
+    def guide(self) -> Guide:
+        """What a language worker works with. Takes seconds where there is CLIP; any thread may call it."""
+        return make_guide(self.config.language, self.vocabulary, self._projection)
+
+    def _code_of(self, prompt: str) -> NDArray[np.float32] | None:
+        """The guidance code of a prompt; None where it will come by `guidance`."""
+        try:
+            return self.vocabulary.code(prompt)
+        except InputError:
+            if not wants_clip(self.config.language):
+                raise
+        if self._language_worker:
+            return None
+        thought = self.guide()(Job(None, prompt))
+        if thought.refused:
+            raise InputError(thought.why_refused)
+        return thought.code
+
+    def _guidance(self) -> NDArray[np.float32]:
+        """The code for the next pair."""
+        if self._prompt and self._code is not None:
+            return self._code
+        return np.zeros(CODE_DIM, np.float32) if self.guidance is None else self.guidance()
 
     def update(self, config: Config) -> None:
         """Apply live parameters; the others were read at construction."""
@@ -163,7 +211,8 @@ class Pipeline:
     def prepare(self, height: int, width: int) -> None:
         """Build and warm up the engine for RGB frames of this size, in pixels."""
         prepared = self._prepare(height, width)
-        prepared.run(np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8), self._code)
+        nothing = np.zeros(CODE_DIM, np.float32)
+        prepared.run(np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8), nothing)
 
     def process(self, pair: FramePair) -> Perception:
         """Fuse one pair.
@@ -199,7 +248,7 @@ class Pipeline:
             if temperature is not None:  # nearest, so that an invalid pixel stays one and spoils no other
                 temperature = cv2.resize(temperature, (width, height), interpolation=cv2.INTER_NEAREST)  # type: ignore[assignment]
         sensed = time.perf_counter()
-        outputs = prepared.run(rgb, display, self._code)
+        outputs = prepared.run(rgb, display, self._guidance())
         fused = outputs["fused"]
         if seen is not None:
             fused = blend(fused, rgb, seen)
@@ -218,7 +267,11 @@ class Pipeline:
             },
         )
         if self._depth is not None and (self.wanted & {DEPTH, POINTS} or self._registrar.level == "depth"):
-            self._depth(perception, outputs["depth"], outputs["sigma"], rgb, view.display)
+            depth, sigma = (
+                (outputs["depth"], outputs["sigma"]) if self._external is None else self._external(fused)
+            )
+            # A frozen thermal picture is of another moment: it says nothing about parallax.
+            self._depth(perception, depth, sigma, rgb, None if view.frozen else view.display)
             perception.stage_ms["depth"] = (time.perf_counter() - done) * 1e3
         return perception
 

@@ -23,7 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--crop", type=int, help="fusion: crop edge in pixels, a multiple of 16")
-    parser.add_argument("--spectrum", help="depth: what the network reads, visible, infrared or fused")
+    parser.add_argument(
+        "--spectrum",
+        choices=["visible", "infrared", "fused"],
+        help="depth: what the network reads (default fused, which needs the other two)",
+    )
     parser.add_argument("--samples", type=int, help="depth: pictures to render")
     parser.add_argument(
         "--cache", type=Path, default=Path("runs/simulated"), help="depth: where rendered pictures are kept"
@@ -36,7 +40,9 @@ def run(args: argparse.Namespace) -> int:
     from thermal_fusion_ros.errors import InputError
     from thermal_fusion_ros.training.stages import depth, fusion
 
-    defaults: Any = fusion.Settings() if args.stage == "fusion" else depth.Settings()
+    defaults: Any = fusion.Settings()
+    if args.stage == "depth":
+        defaults = depth.DEFAULTS[args.spectrum or "fused"]
     given = {name: getattr(args, name) for name in SETTINGS if getattr(args, name) is not None}
     foreign = sorted(set(given) - {field.name for field in dataclasses.fields(defaults)})
     if foreign:

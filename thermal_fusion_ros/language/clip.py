@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections import OrderedDict
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,46 +17,25 @@ from numpy.typing import NDArray
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.language.vocabulary import Vocabulary
 from thermal_fusion_ros.models.guidance import CLIP_DIM, GuidanceProjection
+from thermal_fusion_ros.torchvision_beside_cpu import mend_torchvision
 
 CACHED = 256  # texts
 SAME_SPACE = 0.9  # mean cosine between the code of an encoded word and the one baked into the checkpoint
 TEST_WORDS = ("person", "car", "bus", "bicycle", "dog", "traffic light")
 HOW = "pip install open_clip_torch, and set language.clip_weights to a file of weights or to a tag such as `openai`"
 
-# The schemas must outlive this function: a Library takes back what it registered when it is collected.
-_mended: list[torch.library.Library] = []
-
 
 def import_open_clip() -> ModuleType:
     """The package, imported (slow: seconds), also beside a torch that torchvision was not built for."""
     if importlib.util.find_spec("open_clip") is None:
         raise InputError(f"CLIP: the package open_clip is not installed; {HOW}")
-    _mend_torchvision()
+    mend_torchvision()
     try:
         import open_clip
     except Exception as error:  # its dependencies fail in many ways
         raise InputError(f"CLIP: open_clip cannot be imported ({type(error).__name__}: {error})") from error
     module: ModuleType = open_clip
     return module
-
-
-def _mend_torchvision() -> None:
-    """The torchvision of PyPI is built for CUDA. Beside a CPU torch its operators cannot be loaded, and then its import
-    fails because it describes one that nobody has declared. open_clip uses none of them: declaring is enough.
-    """
-    spec = importlib.util.find_spec("torchvision")
-    if _mended or spec is None or not spec.submodule_search_locations:
-        return
-    for library in Path(spec.submodule_search_locations[0]).glob("_C*.so"):
-        try:
-            torch.ops.load_library(str(library))
-            return
-        except OSError:
-            continue
-    schemas = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        schemas.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _mended.append(schemas)
 
 
 class ClipTextEncoder:

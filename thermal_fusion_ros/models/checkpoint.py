@@ -15,7 +15,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from thermal_fusion_ros.config import DepthConfig
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.language.vocabulary import Vocabulary
 from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
@@ -96,11 +95,6 @@ def load_depth(path: Path) -> DepthWeights:
     model = DepthNet(channels=1 if spectrum == "infrared" else 3)
     _fill(model, path, tensors, "depth")
     return DepthWeights(model.eval(), spectrum, hashlib.sha256(path.read_bytes()).hexdigest())
-
-
-def depth_path(config: DepthConfig) -> Path:
-    """The weights that the configuration asks for."""
-    return Path(config.model) if config.model else shipped("depth_fused")
 
 
 def _write(path: Path, tensors: dict[str, Any], metadata: dict[str, str]) -> None:

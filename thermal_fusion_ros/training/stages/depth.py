@@ -51,13 +51,21 @@ class Settings(loop.LoopSettings):
     teacher: float = 0.3
 
 
+DEFAULTS = {
+    "visible": Settings(spectrum="visible"),
+    "infrared": Settings(spectrum="infrared"),
+    # It starts from the visible one, so it needs less of the small pictures.
+    "fused": Settings(spectrum="fused", steps=4_500, small_steps=1_000),
+}
+
+
 def train(
     data: Path, out: Path, settings: Settings, *, cache: Path, workers: int = 0, stop_at: int | None = None
 ) -> Path:
     """Train, resuming from ``out``; returns the path of the fp16 weights. `cache` keeps rendered pictures.
 
-    The fused network also learns, on real pictures, from the visible and the infrared one, whichever is surer; both
-    must have been trained before. Raises :class:`InputError` when something is missing.
+    The fused network starts from the visible one and learns, on real pictures, from the visible and the infrared one,
+    whichever is surer: both must be among the shipped weights. Raises :class:`InputError` when something is missing.
     """
     if settings.spectrum not in SPECTRA:
         raise InputError(f"spectrum {settings.spectrum!r}: one of {', '.join(SPECTRA)}")
@@ -70,6 +78,8 @@ def train(
     sampler = DepthSampler(images, simulated.target, real, settings.seed)
     torch.manual_seed(settings.seed)
     model = DepthNet(channels=images.shape[3])
+    if settings.spectrum == "fused":
+        model.load_state_dict(load_depth(shipped("depth_visible")).model.state_dict())
     path = out / f"depth_{settings.spectrum}.safetensors"
 
     def terms(step: int) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from thermal_fusion_ros.sensing.rig import Rig
 
 @pytest.fixture(autouse=True)
 def pipeline_with_a_rig(pipeline, monkeypatch):
-    monkeypatch.setattr(pipeline, "set_rig", lambda self, rig, problem=None: None, raising=False)
+    monkeypatch.setattr(pipeline, "set_rig", lambda self, rig, problem=None, rgb=None: None, raising=False)
 
 
 @pytest.mark.parametrize(

@@ -355,10 +355,10 @@ class KnowingPipeline:
     """Perceives the depth of the room as it is, from the second pair on; before it has no scale."""
 
     def __init__(self, config):
-        self.seen, self.rig = 0, None
+        self.seen = 0
 
-    def set_rig(self, rig, problem=None):
-        self.rig = rig
+    def set_rig(self, rig, problem=None, rgb=None):
+        assert rgb.size == CAMERA.size, "the pipeline is told which camera it sees through"
 
     def process(self, pair):
         from thermal_fusion_ros.frames import Perception

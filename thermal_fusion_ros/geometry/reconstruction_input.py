@@ -99,7 +99,7 @@ def open_input(
     rig = _rig(config)
     camera = _camera(source, rig)
     perceived = PerceivedFrames(
-        source, lambda: _pipeline(config, source, tree), camera, config, colour or FUSED, every
+        source, lambda: _pipeline(config, source, tree, camera), camera, config, colour or FUSED, every
     )
     return Input(perceived, choose_poses(bag, tree, poses), "pipeline", colour or FUSED)
 
@@ -171,14 +171,14 @@ def _camera(source: Source, rig: Rig | None) -> CameraModel:
     return CameraModel.from_camera_info(info, "rgb/camera_info")
 
 
-def _pipeline(config: Config, source: Source, tree: FrameTree) -> Pipeline:
+def _pipeline(config: Config, source: Source, tree: FrameTree, camera: CameraModel) -> Pipeline:
     """With the rig that the recording describes, where no file does."""
     from thermal_fusion_ros.pipeline import Pipeline
 
     pipeline = Pipeline(config)
     assembly = RigAssembly(config.registration)
-    for camera, info in source.camera_info.items():
-        assembly.take_camera_info(camera, info)
+    for name, info in source.camera_info.items():
+        assembly.take_camera_info(name, info)
     wanted = assembly.wanted_transform
     if wanted is not None:
         try:
@@ -190,5 +190,5 @@ def _pipeline(config: Config, source: Source, tree: FrameTree) -> Pipeline:
             from scipy.spatial.transform import Rotation
 
             assembly.take_pose(pose[:3, 3], Rotation.from_matrix(pose[:3, :3]).as_quat())
-    pipeline.set_rig(assembly.rig, assembly.problem)
+    pipeline.set_rig(assembly.rig, assembly.problem, camera)
     return pipeline

@@ -131,7 +131,7 @@ class RgbdOdometry:
             agrees = False
             if fine is not None:
                 apart = inverse(answer[1]) @ fine[1]
-                agrees = np.linalg.norm(apart[:3, 3]) < AGREE_M and _turn(apart) < AGREE_RAD
+                agrees = bool(np.linalg.norm(apart[:3, 3]) < AGREE_M) and _turn(apart) < AGREE_RAD
             yield (answer[0], fine[1]) if agrees and fine is not None else answer
 
     def _solve(

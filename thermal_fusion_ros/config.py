@@ -395,7 +395,14 @@ class LanguageConfig:
 
     captions: bool = param(True, "Describe the scene, and guide fusion by that while there is no prompt.")
     rate_hz: float = param(1.0, "Captions per second.", unit="Hz", low=0.05, high=10.0)
-    timeout_s: float = param(3.0, "Age from which a caption's guidance fades.", unit="s", low=0.1, high=60.0)
+    timeout_s: float = param(
+        3.0,
+        "Age from which a caption's guidance fades, and time after which a worker that hangs is replaced; at least the "
+        "time of two captions.",
+        unit="s",
+        low=0.1,
+        high=60.0,
+    )
     half_life_s: float = param(
         2.0, "Time in which the guidance of a caption that is too old halves.", unit="s", low=0.1, high=60.0
     )

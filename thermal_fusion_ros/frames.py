@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thermal_fusion_ros.geometry.scale import MetricScale
+    from thermal_fusion_ros.language.scene import SeenObject
 
-FUSED, DEPTH, POINTS = "fused", "depth", "points"  # what can be wanted of a pipeline
+FUSED, DEPTH, POINTS, CAPTION = "fused", "depth", "points", "caption"  # what can be wanted of a pair
 
 
 class ThermalKind(str, Enum):
@@ -66,6 +67,8 @@ class Perception:
     uncertain; None without a metric scale, and then `depth_refused` says why. `relative_depth` h×w float32, without a
     unit, and `depth_sigma` h×w float32, its uncertainty as a share of itself: both at the size that the network
     predicts. `scale` is what makes metres of it, `scale_state` what the diagnostics tell of that.
+
+    `objects`: what was recognised, for captions; empty while no network looks for any.
     """
 
     stamp_ns: int
@@ -81,3 +84,4 @@ class Perception:
     scale: MetricScale | None = None
     scale_state: dict[str, Any] = field(default_factory=dict)
     depth_refused: str = ""
+    objects: tuple[SeenObject, ...] = ()

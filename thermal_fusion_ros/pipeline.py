@@ -26,8 +26,8 @@ from thermal_fusion_ros.language.guide import Guide, Job, make_guide, wants_clip
 from thermal_fusion_ros.models.checkpoint import load_depth, load_fusion, shipped
 from thermal_fusion_ros.models.depth import DepthNet
 from thermal_fusion_ros.models.external_depth import ExternalDepth
-from thermal_fusion_ros.models.guidance import CODE_DIM
 from thermal_fusion_ros.models.graph import PerceptionGraph, padded
+from thermal_fusion_ros.models.guidance import CODE_DIM
 from thermal_fusion_ros.sensing.camera import CalibrationError, CameraModel
 from thermal_fusion_ros.sensing.registration import Registrar
 from thermal_fusion_ros.sensing.rig import Rig

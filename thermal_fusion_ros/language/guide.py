@@ -49,6 +49,11 @@ class Thought:
     refused: str = ""
     problem: str = ""
 
+    @property
+    def why_refused(self) -> str:
+        """`refused`, and why CLIP could not help; for people."""
+        return "; ".join(text for text in (self.refused, self.problem) if text)
+
 
 class Guide:
     """Call it with one job after the other; `reset` it when the recording does. Used by one thread at a time.
@@ -104,12 +109,17 @@ class Guide:
         return None if self._encoder is None or not text else self._encoder(text)
 
 
+def wants_clip(config: LanguageConfig) -> bool:
+    """Whether `config` names weights, so that prompts may be of any words."""
+    return bool(config.clip_weights) or config.clip_model.startswith(("hf-hub:", "local-dir:"))
+
+
 def make_guide(config: LanguageConfig, vocabulary: Vocabulary, projection: GuidanceProjection) -> Guide:
     """The guide that `config` asks for. Loading CLIP takes seconds: do it in the worker's thread.
 
     Where CLIP weights cannot be had, or are of another CLIP than the network's, the guide does without and says why.
     """
-    if not config.clip_weights and not config.clip_model.startswith(("hf-hub:", "local-dir:")):
+    if not wants_clip(config):
         return Guide(vocabulary)
     try:
         encoder = ClipTextEncoder(config.clip_model, config.clip_weights)

@@ -19,6 +19,7 @@ from thermal_fusion_ros.models.guidance import CODE_DIM
 from thermal_fusion_ros.newest_only import NewestOnly
 
 FAINT = 1e-3  # weights below are no guidance at all
+LOADING_S = 600.0  # CLIP's weights may have to be fetched first; longer is a stall
 RETRY_S = 5.0  # after a failure, before the work is prepared anew
 MOST_HANGING = 4  # threads that were given up and may never end: each holds its memory
 
@@ -105,8 +106,14 @@ class LanguageWorker:
         if busy is not None:
             what, since_s = busy
             taken_s = self._clock() - since_s
-            return what if taken_s <= self._timeout_s else f"stalled: {what} for {taken_s:.0f} s"
+            limit_s = LOADING_S if what == "loading" else self._timeout_s
+            return what if taken_s <= limit_s else f"stalled: {what} for {taken_s:.0f} s"
         return "idle" if failure is None else f"failed: {failure[0]}"
+
+    @property
+    def hanging(self) -> int:
+        """How many threads that were given up have not ended."""
+        return sum(not mailbox.stop(0.0) for mailbox in self._hanging)
 
     def restart(self) -> bool:
         """Give the thread up, whatever it does, and begin with a new one.

@@ -486,7 +486,7 @@ class Renderer:
         self.world, self.condition = world, condition
         self.stage = stage or Stage(world)
         self.extra_rays = 3 if quality == "fine" else 0
-        self.openness_rays = 6 if quality == "fine" else 3
+        self.openness_rays = 6 if quality == "fine" else 2
         self.most_lamps = 24 if quality == "fine" else 8
         self.coarse_light = quality != "fine"
         dark = condition.time == "night" and (world.indoor or not world.lamps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import heapq
 import os
 import threading
@@ -227,7 +228,19 @@ def _start_worker(config: SimulationConfig, rig: Rig) -> None:
     global _worker  # noqa: PLW0603  # one world per process
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
+    _keep_memory()
     _worker = Simulator(config, rig)
+
+
+def _keep_memory() -> None:
+    """Have glibc keep what arrays of a picture's size give back: fetching it anew costs a tenth of the time."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return  # another C library
+    trim_threshold, mmap_threshold = -1, -3  # malloc.h
+    mallopt(mmap_threshold, 32 << 20)
+    mallopt(trim_threshold, 1 << 30)
 
 
 def _end_with_parent() -> None:

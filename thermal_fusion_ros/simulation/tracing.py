@@ -243,16 +243,20 @@ def surface(moment: Moment, rays: F32, hits: Hits) -> Surface:
     normal = flat
     soft = np.flatnonzero(faces.smooth[face])
     if len(soft):
-        n3 = np.take(faces.normals, face[soft], axis=0)
-        u, v = uv[soft, :1], uv[soft, 1:]
-        n = n3[:, :3] * (1 - u - v) + n3[:, 3:6] * u + n3[:, 6:] * v
-        bone = faces.bone[face[soft]]
+        which = np.take(face, soft)
+        n3 = np.take(faces.normals, which, axis=0)
+        u, v = np.take(uv[:, 0], soft), np.take(uv[:, 1], soft)
+        rest = 1 - u - v
+        n = np.empty((len(soft), 3), np.float32)
+        for axis in range(3):  # numpy is slow along an axis of three
+            n[:, axis] = n3[:, axis] * rest + n3[:, 3 + axis] * u + n3[:, 6 + axis] * v
+        bone = np.take(faces.bone, which)
         turning = np.flatnonzero(bone)
         if len(turning):
             n[turning] = np.einsum("nij,nj->ni", moment.bones[bone[turning], :3, :3], n[turning])
         n /= np.maximum(np.sqrt(row_dot(n, n)), 1e-6)[:, None]
-        thin = moment.stage.materials.translucency[faces.material[face[soft]]] > 0
-        away = (row_dot(n, direction[soft]) > 0.15) & ~thin
+        thin = moment.stage.materials.translucency[np.take(faces.material, which)] > 0
+        away = (row_dot(n, np.take(direction, soft, axis=0)) > 0.15) & ~thin
         n[away] *= -1
         normal = flat.copy()
         normal[soft] = n

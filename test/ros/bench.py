@@ -73,6 +73,7 @@ class Bench:
     def __exit__(self, *_: object) -> None:
         for pipeline in self.pipelines:
             pipeline.gate.set()
+            pipeline.release_language()
         try:
             assert all([node.close() for node in self.nodes]), "an engine thread did not end"
         finally:

@@ -13,13 +13,18 @@ import numpy as np
 
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import FramePair, Perception
+from thermal_fusion_ros.language.guide import Guide
+from thermal_fusion_ros.language.vocabulary import Vocabulary
 
 H, W = 48, 64
 PATIENCE_S = 60.0  # no test waits this long unless something is broken
 
 
 class FakePipeline:
-    """Gives back the inverted colour image. `gate` holds it up, `fault` is raised once."""
+    """Gives back the inverted colour image. `gate` holds it up, `fault` is raised once.
+
+    The language worker is held up from `hang_language` until `release_language`, and raises `language_fault`.
+    """
 
     def __init__(self, config):
         self.config = config
@@ -39,7 +44,12 @@ class FakePipeline:
         self.rigs = []
         self.wanted = frozenset()
         self.wants = []  # what was wanted of every pair
-        self.depth: dict = {}  # fields of every Perception from now on
+        self.guidance = None
+        self.codes = []  # what guided every pair
+        self.language_fault: Exception | None = None
+        self._language_gates = []
+        self.release_language()
+        self.depth: dict = {}  # further fields of every Perception from now on
         self.range_points = []
         self.resets = 0
 
@@ -51,6 +61,7 @@ class FakePipeline:
             raise fault
         self.processed.append(pair)
         self.wants.append(self.wanted)
+        self.codes.append(None if self.guidance is None else self.guidance())
         return Perception(
             stamp_ns=pair.rgb.stamp_ns,
             frame_id=pair.rgb.frame_id,
@@ -71,6 +82,25 @@ class FakePipeline:
     def set_prompt(self, text):
         self.check_prompt(text)
         self.prompt = text
+
+    def guide(self):
+        guide = Guide(Vocabulary(("person", "car"), np.eye(2, 64, dtype=np.float32)))
+
+        def work(job):
+            assert self._language_gates[-1].wait(PATIENCE_S)
+            if self.language_fault is not None:
+                raise self.language_fault
+            return guide(job)
+
+        return work
+
+    def hang_language(self):
+        self._language_gates.append(threading.Event())
+
+    def release_language(self):
+        self.hang_language()
+        for gate in self._language_gates:
+            gate.set()
 
     def update(self, config):
         self.updates.append(config)

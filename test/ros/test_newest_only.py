@@ -7,10 +7,10 @@ import threading
 
 import pytest
 
+from thermal_fusion_ros.newest_only import NewestOnly
 from thermal_fusion_ros.ros import log_limiter
 from thermal_fusion_ros.ros.ledger import Ledger
 from thermal_fusion_ros.ros.log_limiter import LogLimiter, PythonLogBridge
-from thermal_fusion_ros.ros.newest_only import NewestOnly
 from thermal_fusion_ros.ros.rates import LATENCIES, Latencies, RateMeter
 
 from .fakes import PATIENCE_S, wait_until

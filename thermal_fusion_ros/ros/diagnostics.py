@@ -3,15 +3,15 @@
 Every status is named ``<node name>: <part>`` and has the node's full name as its hardware_id. Values are text; keys may
 be added, none is renamed. Numbers count from when the node configured.
 
-=======  =============================================================================================================
+======== =============================================================================================================
 part     keys
-=======  =============================================================================================================
+======== =============================================================================================================
 pairs    ``pairs_in``, ``published``, ``under_way``, ``dropped.<reason>``, with
          pairs_in = published + under_way + sum of dropped. Reasons: `no_subscriber`; `superseded` (a newer pair came
          before the engine was free); `engine_building`; `refused` (by the pipeline, see the message);
          `rgb_undecodable`, `thermal_undecodable`; `frozen` (``thermal.fuse_frozen`` is false); `inactive`; `error`;
-         `rate_limited` (only points are subscribed to, and their next one is not due); `output_refused` (only depth or
-         points are subscribed to, and cannot be made: see depth);
+         `rate_limited` (only points or captions are subscribed to, and their next one is not due);
+         `output_refused` (only depth or points are subscribed to, and cannot be made: see depth);
          `calibration_<reason>` (wrong, contradictory, or still awaited: see rig)
 rgb,     ``topic``, ``type``, ``received``, ``used``, ``waiting``, ``unused.<reason>``, with
 thermal  received = used + waiting + sum of unused. Reasons: `short_data`, `encoding`, `empty`, `step`, `size`,
@@ -30,8 +30,12 @@ rig      ``wanted``, ``level``, ``confidence``, ``drift_px`` (of the last pair),
 depth    for each of `depth` (depth/image_raw), `relative` and `points`: ``subscribers.<topic>``, ``rate_hz.<topic>``,
          ``refused.<topic>`` (why it was not published last); ``scale.<what>`` (where metres come from);
          ``range.received``, ``range.used``, ``range.points`` (in the last cloud), ``refused.range``
+language ``state`` of the worker (`off`, `idle`, `loading`, `working`, `stalled: ...`, `failed: ...`), ``caption``,
+         ``prompt`` (of the operator), ``text`` (what guides fusion), ``embedding`` (`clip_text`, or `guidance_code`
+         where there is no CLIP), ``embedding_age_s``, ``weight`` (of the guidance: 1, falling to 0 as it gets too old),
+         ``problem``, ``refused`` (why the prompt was not understood), ``restarts`` (of a stalled worker)
 shutter  ``frozen`` (true while the thermal camera repeats a frame, FFC), ``frozen_frames``, ``thermal.<what>``
-=======  =============================================================================================================
+======== =============================================================================================================
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The ROS 2 node: two cameras in, fused images, depth and point clouds out.
 
 A lifecycle node that configures and activates itself unless ``node.autostart`` is false. One thread runs the executor
-and takes messages in; another decodes, fuses and publishes the newest pair (see `pair_fuser`). Topics and diagnostics:
-README.md and `diagnostics`.
+and takes messages in; another decodes, fuses and publishes the newest pair (see `pair_fuser`); a third thinks about
+language at its own low rate (see `language.service`). Topics and diagnostics: README.md and `diagnostics`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -46,9 +46,13 @@ from thermal_fusion_ros.ros.watchdog import explain_silence
 from thermal_fusion_ros.sensing.pairing import PairerLike, Stream, make_pairer
 from thermal_fusion_ros.sensing.rig_assembly import CAMERAS, WAITING, RigAssembly
 
+if TYPE_CHECKING:  # it loads torch
+    from thermal_fusion_ros.language.service import LanguageService
+
 NAME = "fusion_node"
 EXPIRE_PERIOD_S = 0.02
 TRANSFORM_PERIOD_S = 0.5  # between looks at TF
+LANGUAGE_PERIOD_S = 1.0  # at most, between looks at what the language worker does
 FORWARD_JUMP_S = 10.0  # of simulated time; less is a slow or a fast recording
 NO_CAMERA = "nothing has come on rgb/camera_info; start the driver's, or set registration.rig"
 PATIENCE_S = 3.0  # at the end, for the engine to finish the pair it is working on
@@ -60,7 +64,7 @@ def shipped_pipeline(config: Config) -> PipelineLike:
     """The real one; imported late because it takes seconds."""
     from thermal_fusion_ros.pipeline import Pipeline
 
-    return Pipeline(config)
+    return Pipeline(config, language_worker=True)
 
 
 class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
@@ -78,6 +82,8 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._pipeline: PipelineLike | None = None
         self._fuser: PairFuser | None = None
+        self._language: LanguageService | None = None
+        self._refusal_told = ""
         self._pairer: PairerLike | None = None
         self._assembly: RigAssembly | None = None
         self._inputs: dict[Stream, CameraInput] = {}
@@ -151,7 +157,8 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         self._pairer = make_pairer(config.sync)
         self._assembly = RigAssembly(config.registration)
         self._pipeline = self._pipeline_factory(config)
-        self._fuser = PairFuser(self._pipeline, self._log, self._now_ns)
+        self._language = self._make_language(self._pipeline)
+        self._fuser = PairFuser(self._pipeline, self._log, self._now_ns, self._language)
         self._tell_rig()
         self._inputs = {
             stream: CameraInput(
@@ -169,14 +176,23 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
     def _unconfigure(self) -> bool:
         self._deactivate()
         idle = self._fuser is None or self._fuser.close(PATIENCE_S)
-        self._pipeline = self._fuser = self._pairer = self._assembly = None
+        idle = (self._language is None or self._language.close()) and idle
+        self._pipeline = self._fuser = self._language = self._pairer = self._assembly = None
         self._inputs = {}
         return idle
 
+    def _make_language(self, pipeline: PipelineLike) -> LanguageService:
+        from thermal_fusion_ros.language.service import LanguageService  # late: it loads torch
+
+        language = LanguageService(self.config.language, pipeline.guide)
+        language.set_prompt(self.config.fusion.prompt)
+        return language
+
     def _activate(self) -> None:
         assert self._fuser is not None
+        assert self._language is not None
         config = self.config
-        self._outputs = NodeOutputs(self, config)
+        self._outputs = NodeOutputs(self, config, self._language)
         self._closers.append(self._outputs.close)
         self._tell_camera()
         self._fuser.attach(self._outputs)
@@ -200,6 +216,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         self._expiring = self._every(EXPIRE_PERIOD_S, self._expire)
         self._every(min(config.input.watchdog_s / 2, 1.0), self._watch)
         self._every(config.node.diagnostics_period_s, self._publish_diagnostics)
+        self._every(min(1 / config.language.rate_hz, LANGUAGE_PERIOD_S), self._tend_language)
         jump = self.get_clock().create_jump_callback(
             JumpThreshold(
                 min_forward=Duration(seconds=FORWARD_JUMP_S), min_backward=Duration(nanoseconds=-1)
@@ -305,8 +322,8 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         self._closers.append(self._range.close)
 
     def _on_prompt(self, message: String) -> None:
-        """Operator's text; empty goes back to ``fusion.prompt``."""
-        if self._pipeline is None or self._fuser is None:
+        """Operator's text; empty goes back to ``fusion.prompt``, and to the caption where that is empty."""
+        if self._pipeline is None or self._fuser is None or self._language is None:
             return
         text = message.data.strip() or self.config.fusion.prompt
         try:
@@ -315,6 +332,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
             self.get_logger().warning(f"prompt refused: {error}")
             return
         self._fuser.set_prompt(text)
+        self._language.set_prompt(text)
         self.get_logger().info(f"prompt: {text!r}")
 
     def _on_clock_jump(self, jump: TimeJump) -> None:
@@ -340,18 +358,20 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
             before, changes, configured=self._pipeline is not None, check=self._check
         )
         if self.config != before:
-            self._apply()
+            self._apply(before)
         return result
 
     def _check(self, config: Config) -> None:
         if self._pipeline is not None and config.fusion.prompt != self.config.fusion.prompt:
             self._pipeline.check_prompt(config.fusion.prompt)
 
-    def _apply(self) -> None:
+    def _apply(self, before: Config) -> None:
         if self._pairer is not None:
             self._pairer.update(self.config.sync)
         if self._fuser is not None:
             self._fuser.update(self.config)
+        if self._language is not None and self.config.fusion.prompt != before.fusion.prompt:
+            self._language.set_prompt(self.config.fusion.prompt)
         if self._outputs is not None:
             self._outputs.update(self.config)
 
@@ -364,6 +384,17 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
                 self.get_logger().warning(explain_silence(self, camera))
         if self._now_ns() == 0:
             self._log.warning("no clock", report.NO_CLOCK)
+
+    def _tend_language(self) -> None:
+        if self._language is None or self._outputs is None:
+            return
+        if self._language.tend():
+            self._log.warning("language", "the language worker had stalled and was replaced")
+        state = self._language.state()
+        if state.refused and state.prompt != self._refusal_told:
+            self.get_logger().warning(f"prompt refused: {state.refused}")
+        self._refusal_told = state.prompt if state.refused else ""
+        self._outputs.language.publish(state)
 
     def _publish_diagnostics(self) -> None:
         if self._fuser is None or self._pairer is None or self._pipeline is None or self._outputs is None:
@@ -384,6 +415,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
             report.output(self._fuser, pairing, self._outputs.subscribers),
             report.depth(self._outputs.depth, self._range),
             report.engine(self._fuser, self._pipeline),
+            *([] if self._language is None else [report.language(self._language.state())]),
             report.sync(pairing, self.config.sync, self._clock_jumps, clock_stands=self._now_ns() == 0),
             report.shutter(self._fuser, self._pipeline),
             report.registration(self._fuser, self._pipeline, self._assembly, self.config.registration),

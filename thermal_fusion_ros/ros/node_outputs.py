@@ -7,31 +7,37 @@ from typing import TYPE_CHECKING, Any
 from thermal_fusion_ros.config import Config
 from thermal_fusion_ros.frames import FUSED, Perception
 from thermal_fusion_ros.ros.depth_outputs import DepthOutputs
+from thermal_fusion_ros.ros.language_outputs import LanguageOutputs
 from thermal_fusion_ros.ros.outputs import FusedOutputs
 
 if TYPE_CHECKING:
     from rclpy.node import Node
 
+    from thermal_fusion_ros.language.service import LanguageService
+
 
 class NodeOutputs:
-    """`fused` and, if ``depth.enabled``, `depth`."""
+    """`fused`, `language` and, if ``depth.enabled``, `depth`."""
 
-    def __init__(self, node: Node, config: Config) -> None:
+    def __init__(self, node: Node, config: Config, language: LanguageService) -> None:
         self._node = node
         self.fused = FusedOutputs(node, config.output)
         self.depth = DepthOutputs(node, config.depth, config.points) if config.depth.enabled else None
+        self.language = LanguageOutputs(node, language)
 
     @property
     def subscribers(self) -> int:
-        """Subscriptions to images and clouds."""
+        """Subscriptions to what is made of pairs: images, clouds, captions."""
         depth = 0 if self.depth is None else sum(self.depth.counts.values())
-        return self.fused.subscribers + depth
+        return self.fused.subscribers + depth + self.language.subscribers
 
     def wanted(self, stamp_ns: int) -> tuple[frozenset[str], str]:
         """What is to be made of the pair of this stamp; where that is nothing, why: a reason for the ledger."""
         wanted, reason = frozenset[str](), "no_subscriber"
         if self.depth is not None:
             wanted, reason = self.depth.wanted(stamp_ns)
+        if self.language.subscribers and not wanted:
+            wanted, reason = self.language.wanted()
         return (wanted | {FUSED}, "") if self.fused.subscribers else (wanted, reason)
 
     def publish(self, perception: Perception, camera_info: Any | None) -> int:
@@ -58,5 +64,6 @@ class NodeOutputs:
     def close(self) -> None:
         """Take the topics away."""
         self.fused.close()
+        self.language.close()
         if self.depth is not None:
             self.depth.close()

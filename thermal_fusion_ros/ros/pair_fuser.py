@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +17,19 @@ from numpy.typing import NDArray
 from thermal_fusion_ros.bags.source import thermal_kind
 from thermal_fusion_ros.config import Config
 from thermal_fusion_ros.errors import FrozenError, InputError
-from thermal_fusion_ros.frames import FramePair, Perception, RgbFrame, ThermalFrame
+from thermal_fusion_ros.frames import CAPTION, FramePair, Perception, RgbFrame, ThermalFrame
+from thermal_fusion_ros.newest_only import NewestOnly
 from thermal_fusion_ros.ros.ledger import Ledger
 from thermal_fusion_ros.ros.log_limiter import LogLimiter
 from thermal_fusion_ros.ros.messages import BadMessageError, rgb_from_message, thermal_from_message
-from thermal_fusion_ros.ros.newest_only import NewestOnly
 from thermal_fusion_ros.ros.rates import Latencies, RateMeter
 from thermal_fusion_ros.sensing.camera import CalibrationError, CameraModel
 from thermal_fusion_ros.sensing.pairing import Pair
 from thermal_fusion_ros.sensing.rig import Rig
+
+if TYPE_CHECKING:  # it loads torch
+    from thermal_fusion_ros.language.guide import Job, Thought
+    from thermal_fusion_ros.language.service import LanguageService
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,9 @@ class PipelineLike(Protocol):
     counters: Counter[str]
     wanted: frozenset[
         str
-    ]  # of frames.FUSED, DEPTH, POINTS: what somebody subscribes to; the rest may be left out
+    ]  # of frames.FUSED, DEPTH, POINTS, CAPTION: what somebody subscribes to; the rest may be left out
+    # Gives the code (64,) of pairs that no prompt of known words guides.
+    guidance: Callable[[], NDArray[np.float32]] | None
     engine_name: str
     engine_refused: list[str]
 
@@ -66,6 +72,9 @@ class PipelineLike(Protocol):
 
     def set_prompt(self, text: str) -> None:
         """Guide fusion by `text`."""
+
+    def guide(self) -> Callable[[Job], Thought]:
+        """What the language worker works with; called in the worker's thread."""
 
     @property
     def registration(self) -> dict[str, Any]:
@@ -111,10 +120,17 @@ class _Job:
 class PairFuser:
     """Decodes, fuses and publishes the newest pair; counts what became of the others.
 
-    Works while :meth:`attach` has given it outputs. `now_ns` is the clock that stamps are compared with.
+    Works while :meth:`attach` has given it outputs. `now_ns` is the clock that stamps are compared with. `language` is
+    shown what has been fused, and guides fusion.
     """
 
-    def __init__(self, pipeline: PipelineLike, log: LogLimiter, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        pipeline: PipelineLike,
+        log: LogLimiter,
+        now_ns: Callable[[], int],
+        language: LanguageService | None = None,
+    ) -> None:
         self.ledger = Ledger()
         self.rate = RateMeter()
         self.latency_stamp, self.latency_arrival = Latencies(), Latencies()
@@ -127,6 +143,9 @@ class PairFuser:
         self.problem = ""  # the last pair's, empty when it went well
         self.state = "no pair yet"
         self._pipeline, self._log, self._now_ns = pipeline, log, now_ns
+        self._language = language
+        if language is not None:
+            pipeline.guidance = language.code
         self._outputs: Outputs | None = None
         self._publishing = threading.Lock()  # held while outputs are used or changed
         self.building = False  # the engine, which takes a while
@@ -198,7 +217,13 @@ class PairFuser:
     def _forget(self) -> None:
         self._last_stamp = None
         self.frozen = False
-        self._try("reset", self._pipeline.reset)
+        self._try("reset", self._reset)
+
+    def _reset(self) -> None:
+        """A new recording, or the clock jumped."""
+        self._pipeline.reset()
+        if self._language is not None:
+            self._language.forget()
 
     def _prepare(self, message: Any) -> None:
         def build() -> None:
@@ -250,22 +275,24 @@ class PairFuser:
         frames = FramePair(_rgb_frame(rgb), _thermal_frame(thermal))
         decoded = time.monotonic()
         if self._last_stamp is not None and rgb.stamp_ns < self._last_stamp:
-            self._pipeline.reset()  # pairs come in order: a recording has looped, or a clock was set
+            self._reset()  # pairs come in order: a recording has looped, or a clock was set
         self._last_stamp = rgb.stamp_ns
         self._pipeline.wanted = wanted
         self._hand_over_range_points()
         perception = self._process(frames)
+        shown = self._language is not None and self._language.offer(frames.rgb.image, perception)
         fused = time.monotonic()
         with self._publishing:
             if self._outputs is None:
                 raise _DroppedError("inactive")
-            if not self._outputs.publish(perception, self._fitting_camera_info(perception)):
+            published = self._outputs.publish(perception, self._fitting_camera_info(perception))
+            if not published and not (shown and CAPTION in wanted):
                 raise _DroppedError("output_refused" if self._outputs.subscribers else "no_subscriber")
         self.ledger.publish()
         self.problem = ""
-        published = time.monotonic()
-        self.rate.tick(published)
-        self.latency_arrival.add(published - rgb.at)
+        done = time.monotonic()
+        self.rate.tick(done)
+        self.latency_arrival.add(done - rgb.at)
         self.latency_stamp.add((self._now_ns() - rgb.stamp_ns) / 1e9)
         self._note_stages(
             {
@@ -273,7 +300,7 @@ class PairFuser:
                 "queue": (begun - job.offered) * 1e3,
                 "decode": (decoded - begun) * 1e3,
                 **perception.stage_ms,
-                "publish": (published - fused) * 1e3,
+                "publish": (done - fused) * 1e3,
             }
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thermal_fusion_ros.config import RegistrationConfig, SyncConfig
 from thermal_fusion_ros.ros.depth_outputs import DepthOutputs
@@ -14,6 +14,9 @@ from thermal_fusion_ros.ros.pair_fuser import PairFuser, PipelineLike
 from thermal_fusion_ros.ros.range_input import RangeInput
 from thermal_fusion_ros.sensing.pairing import PairingReport
 from thermal_fusion_ros.sensing.rig_assembly import WAITING, RigAssembly
+
+if TYPE_CHECKING:  # it loads torch
+    from thermal_fusion_ros.language.service import LanguageState
 
 NO_CLOCK = "use_sim_time is true, but nothing has come on /clock: play with --clock, or set it to false"
 TOPICS = {"depth": "depth/image_raw", "relative": "depth/relative", "points": "points"}
@@ -201,6 +204,28 @@ def depth(outputs: DepthOutputs | None, measured: RangeInput | None) -> Part:
         if measured.refused:
             part.values["refused.range"] = measured.refused
             part.note(f"{measured.topic} refused: {measured.refused}", WARN)
+    return part
+
+
+def language(state: LanguageState) -> Part:
+    """What is said of the scene, what guides fusion, and how the worker does that thinks of it."""
+    part = Part("language")
+    part.put(
+        state=state.worker,
+        caption=None if state.caption is None else state.caption.text,
+        prompt=state.prompt,
+        text=state.text,
+        embedding=state.embedding_name,
+        embedding_age_s=state.age_s,
+        weight=state.weight,
+        problem=state.problem or None,
+        refused=state.refused or None,
+        restarts=state.restarts,
+    )
+    if state.problem:
+        part.note(state.problem, WARN)
+    if state.refused:
+        part.note(f"prompt refused: {state.refused}", WARN)
     return part
 
 

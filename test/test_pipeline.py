@@ -159,3 +159,53 @@ def test_temperature_is_registered_too_and_unknown_outside():
 def test_a_registration_that_lacks_what_it_needs_is_refused_at_once():
     with pytest.raises(InputError, match=r"registration\.matrix"):
         Pipeline(Config().with_values({"registration.level": "homography"}))
+
+
+def test_guidance_from_outside_holds_where_no_prompt_of_known_words_does():
+    frames, pipeline = pair(*scene()), Pipeline(Config())
+    plain = pipeline.process(frames).fused.copy()
+    asked = []
+
+    def guidance():
+        asked.append(1)
+        return pipeline.vocabulary.code("person")
+
+    pipeline.set_prompt("person")
+    named = pipeline.process(frames).fused.copy()
+    pipeline.guidance = guidance
+    np.testing.assert_array_equal(pipeline.process(frames).fused, named)
+    assert asked == []
+    pipeline.set_prompt(" ")
+    np.testing.assert_array_equal(pipeline.process(frames).fused, named)
+    assert asked == [1]
+    pipeline.guidance = lambda: np.zeros(64, np.float32)
+    np.testing.assert_array_equal(pipeline.process(frames).fused, plain)
+
+
+def test_prompts_of_other_words_are_encoded_at_once_or_left_to_the_language_worker(monkeypatch):
+    """At once by a stand-in for the guide with CLIP, which knows unicorns."""
+    from thermal_fusion_ros.language.guide import Thought
+
+    config = Config().with_values({"language.clip_weights": "openai", "fusion.prompt": "a unicorn"})
+    code = np.linspace(-1, 1, 64, dtype=np.float32)
+
+    def make_guide(*_):
+        def guide(job):
+            known = job.prompt == "a unicorn"
+            return Thought(job.prompt, code, refused="" if known else "not known", problem="no weights")
+
+        return guide
+
+    monkeypatch.setattr("thermal_fusion_ros.pipeline.make_guide", make_guide)
+    frames, offline = pair(*scene()), Pipeline(config)
+    named = offline.process(frames).fused.copy()
+    with pytest.raises(InputError, match="not known; no weights"):
+        offline.set_prompt("a griffin")
+    assert offline.prompt == "a unicorn"
+    monkeypatch.setattr("thermal_fusion_ros.pipeline.make_guide", None)  # may not be asked
+    online = Pipeline(config, language_worker=True)
+    online.check_prompt("a griffin")
+    plain = online.process(frames).fused.copy()
+    assert (plain != named).any()
+    online.guidance = lambda: code
+    np.testing.assert_array_equal(online.process(frames).fused, named)

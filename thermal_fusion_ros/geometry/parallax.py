@@ -210,7 +210,8 @@ class ParallaxScale:
         # Only edges across the epipolar line say anything.
         modulus = np.abs(visible)
         across = 0.5 * (modulus + (visible * np.exp(-2j * np.arctan2(by, bx)).astype(np.complex64)).real)
-        weight = across * np.minimum(inverse / np.percentile(inverse, 75), 1)
+        nearby = max(float(np.percentile(inverse, 75)), 1e-9)
+        weight = across * np.minimum(inverse / nearby, 1)
         chosen = _strongest(weight)
         if len(chosen) < FEWEST_POINTS:
             return None

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.training import muon
 
 STATE = "state.pt"
 WARM_UP = 200  # steps
@@ -23,21 +24,33 @@ WARM_UP = 200  # steps
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """What every run has; stored with its result."""
+    """What every run has; stored with its result. `muon`: its learning rate for convolutions; 0: AdamW for all."""
 
     steps: int
     batch: int
     learning_rate: float
     seed: int = 0
     ema: float = 0.999
+    muon: float = 0.0
 
 
-def rate(step: int, settings: LoopSettings) -> float:
-    """Learning rate: linear warm-up over 200 steps, cosine to 2 %."""
+def rate(step: int, steps: int) -> float:
+    """Share of the learning rate: linear warm-up over 200 steps, cosine to 2 %."""
     if step < WARM_UP:
-        return settings.learning_rate * (step + 1) / WARM_UP
-    progress = (step - WARM_UP) / max(1, settings.steps - WARM_UP)
-    return settings.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+        return (step + 1) / WARM_UP
+    progress = (step - WARM_UP) / max(1, steps - WARM_UP)
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def optimisers(model: nn.Module, settings: LoopSettings) -> list[torch.optim.Optimizer]:
+    """AdamW, and Muon for the convolutions if the settings say so."""
+    matrices, rest = muon.split(model) if settings.muon else ([], list(model.parameters()))
+    made: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(rest, lr=settings.learning_rate, weight_decay=1e-4)
+    ]
+    if matrices:
+        made.append(muon.Muon(matrices, lr=settings.muon))
+    return made
 
 
 def run(
@@ -57,7 +70,8 @@ def run(
     """
     model.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).eval()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
+    steppers = optimisers(model, settings)
+    peak = [group["lr"] for stepper in steppers for group in stepper.param_groups]
     out.mkdir(parents=True, exist_ok=True)
     start, last = 0, min(settings.steps, stop_at or settings.steps)
     if (out / STATE).exists():
@@ -66,19 +80,22 @@ def run(
             raise InputError(f"{out}: holds a run with other settings; choose another --out")
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
+        for stepper, kept in zip(steppers, state["optimisers"], strict=True):
+            stepper.load_state_dict(kept)
         start = state["step"]
     window: dict[str, list[float]] = {}
     clock = time.monotonic()
     with (out / "log.jsonl").open("a") as log:
         for step in range(start, last):
-            for group in optimiser.param_groups:
-                group["lr"] = rate(step, settings)
+            groups = [group for stepper in steppers for group in stepper.param_groups]
+            for group, highest in zip(groups, peak, strict=True):
+                group["lr"] = highest * rate(step, settings.steps)
             terms = loss_terms(step)
-            optimiser.zero_grad(set_to_none=True)
+            model.zero_grad(set_to_none=True)
             sum(terms.values(), torch.zeros(())).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
+            for stepper in steppers:
+                stepper.step()
             _follow(average, model, min(settings.ema, (step + 1) / (step + 10)))
             for name, term in terms.items():
                 window.setdefault(name, []).append(float(term.detach()))
@@ -92,7 +109,10 @@ def run(
                 clock = time.monotonic()
             if done % checkpoint_every == 0 or done == last:
                 state = {"settings": asdict(settings), "step": done, "model": model.state_dict()}
-                state |= {"average": average.state_dict(), "optimiser": optimiser.state_dict()}
+                state |= {
+                    "average": average.state_dict(),
+                    "optimisers": [stepper.state_dict() for stepper in steppers],
+                }
                 torch.save(state, out / (STATE + ".new"))
                 (out / (STATE + ".new")).replace(out / STATE)
                 save(average, done)

@@ -54,8 +54,8 @@ class Settings(loop.LoopSettings):
 DEFAULTS = {
     "visible": Settings(spectrum="visible"),
     "infrared": Settings(spectrum="infrared"),
-    # It starts from the visible one, so it needs less of the small pictures.
-    "fused": Settings(spectrum="fused", steps=4_500, small_steps=1_000),
+    # It starts from the visible one, so it needs no small pictures.
+    "fused": Settings(spectrum="fused", steps=2_000, small_steps=0),
 }
 
 

@@ -1,0 +1,129 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from thermal_fusion_ros.config import Config, DepthConfig
+from thermal_fusion_ros.depth_stage import DepthStage, pinhole
+from thermal_fusion_ros.evaluation.benchmark import scene
+from thermal_fusion_ros.frames import DEPTH, FUSED, Perception
+from thermal_fusion_ros.pipeline import Pipeline
+from thermal_fusion_ros.simulation.rig import default_rig
+
+HEIGHT, WIDTH = 96, 128
+RGB = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+CAMERA = pinhole(WIDTH, HEIGHT, 60.0)
+
+
+def road(camera_height: float) -> np.ndarray:
+    """Metres of a level road under a level camera, H/2×W/2, and a wall 20 m ahead."""
+    rows = (np.arange(HEIGHT // 2) + 0.5) * 2 - 0.5
+    below = np.maximum((rows - CAMERA.k[1, 2]) / CAMERA.k[1, 1], 1e-6)
+    metres = np.minimum(camera_height / below, 20.0).astype(np.float32)
+    return np.repeat(metres[:, None], WIDTH // 2, 1)
+
+
+def said_by_network(metres: np.ndarray, camera_height: float) -> np.ndarray:
+    """In the unit of DepthNet."""
+    return (metres / (camera_height * CAMERA.k[0, 0] / WIDTH)).astype(np.float32)
+
+
+def run(stage: DepthStage, depth: np.ndarray, stamp_ns: int = 0) -> Perception:
+    perception = Perception(stamp_ns, "rgb", RGB.copy(), RGB[..., 0].copy())
+    stage(perception, depth, np.full_like(depth, 0.1), RGB, None)
+    return perception
+
+
+def test_without_a_source_depth_stays_relative_and_says_why():
+    perception = run(DepthStage(DepthConfig()), said_by_network(road(1.4), 1.4))
+    assert perception.depth is None
+    assert perception.relative_depth is not None
+    assert "no source of metric scale" in perception.depth_refused
+    assert perception.scale_state["scale"] is None
+
+
+def test_the_cameras_height_makes_metres():
+    stage = DepthStage(DepthConfig(camera_height_m=1.4))
+    stage.set_cameras(CAMERA, None)
+    wanted = road(1.4)
+    perception = run(stage, said_by_network(wanted, 1.4))
+    assert perception.depth is not None
+    assert perception.depth.shape == (HEIGHT, WIDTH)
+    np.testing.assert_allclose(perception.depth[80:-4:8, 4:-4:8], wanted[40:-2:4, 2:-2:4], rtol=0.06)
+
+
+def test_a_network_of_others_gets_its_scale_from_the_ground():
+    """Its unit is anything; only the fitted plane can tell."""
+    stage = DepthStage(DepthConfig(camera_height_m=1.4), own=False)
+    stage.set_cameras(CAMERA, None)
+    perception = run(stage, road(1.4) * np.float32(7.3))
+    assert perception.scale is not None
+    assert perception.scale.scale == pytest.approx(1 / 7.3, rel=0.05)
+
+
+def test_range_points_serve_one_frame():
+    stage = DepthStage(DepthConfig())
+    stage.set_cameras(CAMERA, None)
+    wanted = road(1.4)
+    rows, columns = np.meshgrid(np.arange(58, 92, 4), np.arange(8, 120, 8), indexing="ij")
+    pixels = np.stack([columns.ravel(), rows.ravel()], 1).astype(np.float64)
+    z = wanted[rows.ravel() // 2, columns.ravel() // 2]
+    rays = CAMERA.unproject(pixels)
+    stage.set_range_points((rays / rays[:, 2:] * z[:, None]).astype(np.float32))
+    first = run(stage, said_by_network(wanted, 1.4))
+    assert first.scale_state["agreed"] == ["range_points"]
+    assert first.scale is not None
+    assert first.scale.scale == pytest.approx(1.4, rel=0.06)
+    second = run(stage, said_by_network(wanted, 1.4), 100_000_000)
+    assert second.scale is not None
+    assert second.scale.sources[2].readings == 1
+
+
+def test_a_calibration_for_another_size_gives_no_metres_but_depth_all_the_same():
+    stage = DepthStage(DepthConfig(camera_height_m=1.4))
+    stage.set_cameras(pinhole(640, 480, 60.0), None)
+    perception = run(stage, said_by_network(road(1.4), 1.4))
+    assert perception.depth is None
+    assert perception.relative_depth is not None
+    assert "640x480" in perception.depth_refused
+
+
+def test_metres_that_a_model_claims_are_taken_for_want_of_better():
+    stage = DepthStage(DepthConfig(), own=False, metric=True)
+    perception = run(stage, road(1.4))
+    assert perception.scale is not None
+    assert perception.scale.scale == 1.0
+    assert "claims" in perception.scale.reason
+
+
+def test_lens_from_the_field_of_view():
+    stage = DepthStage(DepthConfig(camera_height_m=1.4, horizontal_fov_deg=60.0))
+    assert run(stage, said_by_network(road(1.4), 1.4)).depth is not None
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    values = {"engine.backend": "torch", "depth.camera_height_m": 1.4, "depth.horizontal_fov_deg": 60.0}
+    return Pipeline(Config().with_values(values))
+
+
+def test_what_nobody_wants_is_left_out(pipeline):
+    pipeline.wanted = frozenset({FUSED})
+    assert pipeline.process(scene(64, 96, 1)[0]).relative_depth is None
+    pipeline.wanted = frozenset({FUSED, DEPTH})
+    perception = pipeline.process(scene(64, 96, 1)[0])
+    assert perception.depth is not None
+    assert perception.depth.shape == (64, 96)
+    assert "depth" in perception.stage_ms
+
+
+def test_thermal_is_registered_through_the_depth_of_the_frame_before():
+    rig = default_rig(96, 64, 96, 64).calibration()
+    pipeline = Pipeline(Config().with_values({"engine.backend": "torch", "depth.camera_height_m": 1.35}))
+    pipeline.set_rig(rig)
+    levels = []
+    for k, pair in enumerate(scene(64, 96, 3)):
+        later = dataclasses.replace(pair.rgb, stamp_ns=k * 100_000_000)
+        pipeline.process(dataclasses.replace(pair, rgb=later))
+        levels.append(pipeline.registration["level"])
+    assert levels == ["plane", "depth", "depth"]

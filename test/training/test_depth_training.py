@@ -1,0 +1,134 @@
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.models.checkpoint import load_depth
+from thermal_fusion_ros.models.depth import DepthNet
+from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
+from thermal_fusion_ros.training import depth_data, muon
+from thermal_fusion_ros.training.data import Labelled
+from thermal_fusion_ros.training.stages import depth
+
+TINY = dataclasses.replace(depth.DEFAULTS["infrared"], steps=4, small_steps=2, batch=2, real=1, samples=3)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """One registered pair with two people, one half as far as the other, and a cache for the simulator."""
+    root = tmp_path_factory.mktemp("data")
+    for folder in ("train/vi", "train/ir", "labels"):
+        (root / folder).mkdir(parents=True)
+    picture = cv2.resize(np.random.default_rng(0).integers(0, 255, (8, 8, 3), np.uint8), (320, 240))
+    cv2.imwrite(str(root / "train/vi/llvip_1.jpg"), picture)
+    cv2.imwrite(str(root / "train/ir/llvip_1.jpg"), picture[..., 0])
+    (root / "labels/detections.json").write_text(
+        '{"train/llvip_1": ['
+        '{"label": "person", "score": 0.9, "box": [100, 80, 140, 200], "seen_in": ["thermal"]},'
+        '{"label": "person", "score": 0.9, "box": [180, 90, 200, 150], "seen_in": ["thermal"]}]}'
+    )
+    return root
+
+
+def test_target_is_in_camera_heights_and_picture_widths():
+    """A level road: the depth of a pixel follows from its row alone, whatever the lens and the mounting."""
+    for seed in (0, 1):
+        spec = DatasetSpec(count=1, seed=seed, worlds=("corridor",), quality="live", conditions=("day",))
+        sample = SimulatedDataset(spec)[0]
+        wanted = depth_data.target(sample).astype(np.float32)
+        known = np.isfinite(wanted)
+        again = np.exp(wanted) * sample.camera_height_m * sample.k[0, 0] / 320
+        np.testing.assert_allclose(again[known], sample.depth[known], rtol=0.01)
+
+
+def test_a_crop_is_a_longer_lens():
+    images = np.zeros((1, 240, 320, 1), np.uint8)
+    targets = np.full((1, 240, 320), 2.0, np.float16)
+    sampler = depth_data.DepthSampler(images, targets, [], seed=0)
+    values = [float(np.unique(sampler.batch(step, 1, 0).target)[0]) for step in range(20)]
+    assert 2 + np.log(depth_data.NARROWEST) - 0.01 <= min(values) < max(values) <= 2.001
+
+
+def test_boxes_follow_the_crop():
+    image = np.zeros((240, 320, 1), np.uint8)
+    image[80:200, 100:140] = 255
+    real = depth_data.RealPicture(image, (Labelled("person", (100, 80, 140, 200)),))
+    sampler = depth_data.DepthSampler(
+        np.zeros((1, 240, 320, 1), np.uint8), np.zeros((1, 240, 320), np.float16), [real], seed=3
+    )
+    found = 0
+    for step in range(12):
+        batch = sampler.batch(step, 1, 1)
+        for index, x0, y0, x1, y1, metres in batch.boxes:
+            shown = batch.image[int(index), 0]
+            inside = shown[int(y0) + 2 : int(y1) - 2, int(x0) + 2 : int(x1) - 2].mean()
+            assert inside > shown[: max(int(y0) - 3, 1)].mean() + 0.3
+            assert metres == 1.7
+            found += 1
+    assert found > 4
+
+
+def test_labels_say_who_is_nearer():
+    """Two people of one height in metres: the smaller one in the picture is farther by that ratio."""
+    boxes = ((0.0, 20.0, 20.0, 40.0, 80.0, 1.7), (0.0, 60.0, 30.0, 75.0, 60.0, 1.7))
+    flat = torch.full((1, 1, 96, 128), 2.0)
+    right = flat.clone()
+    right[..., 58:78] += float(np.log(2))
+    assert depth.label_loss(right, boxes) < depth.label_loss(flat, boxes) - 0.05
+
+
+def test_sky_is_only_asked_to_be_far():
+    settings = depth.Settings()
+    target = torch.full((1, 1, 16, 16), torch.inf)
+    near, far = (
+        depth.simulated_terms(torch.full_like(target, v), torch.zeros_like(target), target, settings)
+        for v in (1.0, 9.0)
+    )
+    assert near["sky"] > 0.5
+    assert far["sky"] == 0
+    assert near["depth"] == far["depth"] == 0
+
+
+def test_a_killed_run_resumes_to_the_same_weights(root, tmp_path, monkeypatch):
+    cache = root / "simulated"
+    whole = depth.train(root, tmp_path / "whole", TINY, cache=cache)
+    batch = depth_data.DepthSampler.batch
+
+    def dies_at_3(self, step, *rest):
+        if step == 3:
+            raise KeyboardInterrupt
+        return batch(self, step, *rest)
+
+    monkeypatch.setattr(depth_data.DepthSampler, "batch", dies_at_3)
+    depth.train(root, tmp_path / "killed", TINY, cache=cache, stop_at=2)
+    with pytest.raises(KeyboardInterrupt):
+        depth.train(root, tmp_path / "killed", TINY, cache=cache)
+    monkeypatch.undo()
+    resumed = depth.train(root, tmp_path / "killed", TINY, cache=cache)
+    expected, got = (load_depth(path).model.state_dict() for path in (whole, resumed))
+    for name, tensor in expected.items():
+        torch.testing.assert_close(got[name], tensor, atol=2e-3, rtol=0)
+
+
+def test_unknown_spectrum_is_refused(tmp_path):
+    with pytest.raises(InputError, match="spectrum 'radar'"):
+        depth.train(tmp_path, tmp_path, depth.Settings(spectrum="radar"), cache=tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(6, 20), (20, 6)])
+def test_muon_makes_updates_orthogonal(shape):
+    torch.manual_seed(0)
+    values = torch.linalg.svdvals(muon.orthogonal(torch.randn(shape)))
+    assert values.min() > 0.5
+    assert values.max() < 1.5
+
+
+def test_muon_takes_convolutions_and_leaves_the_rest():
+    network = DepthNet(channels=1)
+    matrices, rest = muon.split(network)
+    assert len(matrices) + len(rest) == len(list(network.parameters()))
+    assert all(p.dim() == 4 for p in matrices)
+    assert any(p is network.heads[0].weight for p in rest)

@@ -311,7 +311,7 @@ class FusionConfig:
     weights: str = param("", "Path of a .safetensors file; empty means the one that ships with the package.")
     prompt: str = param(
         "",
-        "What matters, in vocabulary words (`person`, `two cars`); empty means no text guidance.",
+        "What matters, in vocabulary words (`person`, `two cars`), or any with CLIP; empty leaves it to the caption.",
         live=True,
     )
 

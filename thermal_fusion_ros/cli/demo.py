@@ -7,9 +7,14 @@ import math
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from thermal_fusion_ros.cli._options import add_config_options, progress, read_config
 from thermal_fusion_ros.errors import InputError
+
+if TYPE_CHECKING:
+    from thermal_fusion_ros.config import Config
+    from thermal_fusion_ros.simulation.rig import Rig
 
 HELP = "a night street in smoke -> fusion node over DDS -> report with pictures"
 _ROWS = 4
@@ -31,6 +36,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_options(parser)
 
 
+def known_rig(rig: Rig, config: Config) -> dict[str, object]:
+    """What somebody who has built the rig would tell the node, where the command line says nothing else."""
+    position, quaternion = rig.calibration().pose
+    pose = " ".join(f"{value:.6f}" for value in (*position, *quaternion))
+    known = {
+        "registration.thermal_in_rgb": pose,
+        "depth.camera_height_m": float(rig.base_from_rgb[2, 3]),
+    }
+    return {name: value for name, value in known.items() if not config.get(name)}
+
+
 def run(args: argparse.Namespace) -> int:
     """Make the clip, play it, write the report and print its path last."""
     from thermal_fusion_ros.cli.replay import finish, need_ros, play
@@ -49,8 +65,9 @@ def run(args: argparse.Namespace) -> int:
     from thermal_fusion_ros.demo.report import Highlights, make_rows, write_report
     from thermal_fusion_ros.simulation import demo_source
 
-    # One viewpoint for both cameras, as after registration.
-    clip = demo_source(args.seconds, args.seed, keep_truth=False, registered=True, quality="live")
+    # Two cameras with two lenses, side by side: thermal has to be brought into the RGB view first.
+    clip = demo_source(args.seconds, args.seed, keep_truth=False, quality="live")
+    config = config.with_values(known_rig(clip.simulator.rig, config))
     with progress(clip.frame_count, "frame", "rendering") as bar:
         source = Loaded(clip, on_frame=bar.update)
     stamps = sorted({frame.stamp_ns for frame in source})
@@ -63,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     )
     with progress(source.frame_count, "frame", "playing") as bar:
         report = play(options, source, config, sinks=[highlights], on_frame=bar.update)
-    write_report(args.out, report, make_rows(source.loaded, highlights.kept, config.thermal))
+    write_report(args.out, report, make_rows(source.loaded, highlights, config.thermal))
     code = finish(report)
     sys.stdout.flush()
     print(args.out.resolve())

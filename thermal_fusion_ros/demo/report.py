@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from thermal_fusion_ros.bags.pictures import write_picture
 from thermal_fusion_ros.bags.sinks import make_folder
 from thermal_fusion_ros.bags.source import SECOND_NS, Arrival
 from thermal_fusion_ros.config import ThermalConfig
+from thermal_fusion_ros.evaluation.depth_picture import coloured
 from thermal_fusion_ros.frames import RgbFrame, ThermalFrame
 from thermal_fusion_ros.sensing.thermal import ThermalProcessor
 
@@ -27,15 +29,31 @@ if TYPE_CHECKING:
 
 SHEET = "contact_sheet.png"
 _GAP_PX, _HEADER_PX, _CELL_WIDTH_PX = 6, 34, 480
+_PICTURES = ("visible", "thermal", "fused")
+_DEPTHS_KEPT = 12  # more than the rows of a sheet
+_NEAREST_M, _FARTHEST_M = 1.0, 40.0  # the ends of the colours
 _PAPER, _INK = 18, 225  # grey levels
 
 
 class Highlights:
-    """A sink that keeps the first fused frame at or after each of `moments` (stamps, ns)."""
+    """A sink that keeps the first fused frame at or after each of `moments` (stamps, ns), and its depth."""
 
     def __init__(self, moments: Sequence[int]) -> None:
         self._moments = sorted(moments)
         self.kept: dict[int, NDArray[np.uint8]] = {}
+        self._depths: OrderedDict[int, NDArray[np.float32]] = OrderedDict()  # the last few
+
+    def add_depth(self, stamp_ns: int, depth: NDArray[np.float32]) -> None:
+        """Keep a copy: which frame it belongs to shows later, or has shown."""
+        self._depths[stamp_ns] = depth.copy()
+        while len(self._depths) > _DEPTHS_KEPT:
+            idle = next((stamp for stamp in self._depths if stamp not in self.kept), stamp_ns)
+            del self._depths[idle]
+
+    @property
+    def depths(self) -> dict[int, NDArray[np.float32]]:
+        """Metres H×W of the kept frames that have them."""
+        return {stamp: self._depths[stamp] for stamp in self.kept if stamp in self._depths}
 
     def add(self, stamp_ns: int, frame_id: str, image: NDArray[np.uint8]) -> None:
         """Keep a copy if its moment has come."""
@@ -47,38 +65,42 @@ class Highlights:
 
 @dataclass(frozen=True)
 class Row:
-    """One instant: H×W×3 RGB, thermal H×W for display, fused H×W×3; `seconds` since the clip began."""
+    """One instant: H×W×3 RGB, thermal H×W for display, fused H×W×3, depth H×W metres or None; `seconds` since the clip
+    began.
+    """
 
     seconds: float
     visible: NDArray[np.uint8]
     thermal: NDArray[np.uint8]
     fused: NDArray[np.uint8]
+    depth: NDArray[np.float32] | None = None
 
 
-def make_rows(
-    arrivals: Sequence[Arrival], fused: dict[int, NDArray[np.uint8]], config: ThermalConfig
-) -> list[Row]:
+def make_rows(arrivals: Sequence[Arrival], highlights: Highlights, config: ThermalConfig) -> list[Row]:
     """Put the inputs beside their fused frames; thermal is shown as the network sees it, at the RGB size."""
     rgb = {
         arrival.frame.stamp_ns: arrival.frame for arrival in arrivals if isinstance(arrival.frame, RgbFrame)
     }
     thermals = [arrival.frame for arrival in arrivals if isinstance(arrival.frame, ThermalFrame)]
     processor, rows = ThermalProcessor(config), []
-    for stamp, image in sorted(fused.items()):
+    for stamp, image in sorted(highlights.kept.items()):
         if stamp not in rgb:
             continue
         nearest = min(thermals, key=lambda frame: abs(frame.stamp_ns - stamp))
         height, width = image.shape[:2]
         shown: NDArray[Any] = cv2.resize(processor(nearest).display, (width, height))
-        rows.append(Row((stamp - arrivals[0].frame.stamp_ns) / SECOND_NS, rgb[stamp].image, shown, image))
+        seconds = (stamp - arrivals[0].frame.stamp_ns) / SECOND_NS
+        rows.append(Row(seconds, rgb[stamp].image, shown, image, highlights.depths.get(stamp)))
     return rows
 
 
 def contact_sheet(rows: Sequence[Row]) -> NDArray[np.uint8]:
-    """Visible, thermal and fused side by side, one instant below the other; H×W×3 RGB."""
+    """Visible, thermal, fused and, where there is any, depth side by side, one instant below the other; H×W×3 RGB."""
     height, width = rows[0].fused.shape[:2]
     cell = (_CELL_WIDTH_PX, round(height * _CELL_WIDTH_PX / width))
-    titles = ("visible", "thermal", "fused")
+    titles = [*_PICTURES]
+    if any(row.depth is not None for row in rows):
+        titles.append(f"depth, {_NEAREST_M:.0f} to {_FARTHEST_M:.0f} m")
     sheet = np.full(
         (
             _HEADER_PX + len(rows) * (cell[1] + _GAP_PX),
@@ -92,7 +114,12 @@ def contact_sheet(rows: Sequence[Row]) -> NDArray[np.uint8]:
         left = _GAP_PX + column * (cell[0] + _GAP_PX)
         _text(sheet, title, (left + 4, _HEADER_PX - 11), 0.65)
         for index, row in enumerate(rows):
-            image = (row.visible, row.thermal, row.fused)[column]
+            depth = np.zeros((height, width), np.float32) if row.depth is None else row.depth
+            image = (
+                (row.visible, row.thermal, row.fused)[column]
+                if column < len(_PICTURES)
+                else coloured(depth, _NEAREST_M, _FARTHEST_M)
+            )
             colour = image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
             top = _HEADER_PX + index * (cell[1] + _GAP_PX)
             sheet[top : top + cell[1], left : left + cell[0]] = cv2.resize(

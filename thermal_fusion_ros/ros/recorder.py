@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rclpy.qos import QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
 from rosbags.typesys import Stores, get_typestore
 
+from thermal_fusion_ros.bags.sinks import DepthSink
 from thermal_fusion_ros.bags.source import SECOND_NS
 from thermal_fusion_ros.ros.messages import rgb_from_message, stamp_ns
 
@@ -54,14 +56,17 @@ class Recorder:
         self.arrivals: list[float] = []  # of fused frames, monotonic seconds
         self.latencies_ms: list[float] = []
         self._error: Exception | None = None
-        self._waiting: queue.Queue[bytes | None] = queue.Queue(_QUEUED)
+        self.depth_topic: str = node.resolve_topic_name("depth/image_raw")
+        self._waiting: queue.Queue[tuple[str, bytes] | None] = queue.Queue(_QUEUED)
         self._thread = threading.Thread(target=self._show, name="recorder", daemon=True)
         self._thread.start()
         self._subscribed: set[str] = set()
 
     def subscribe_fused(self) -> None:
-        """Take the fused images from now on."""
+        """Take the fused images from now on, and depth where a sink wants it."""
         self.subscribe(self.fused_topic, IMAGE)
+        if any(isinstance(sink, DepthSink) for sink in self._sinks):
+            self.subscribe(self.depth_topic, IMAGE)
 
     def subscribe(self, topic: str, kind: str) -> None:
         """Take every message of `topic` from now on; a second call for a topic does nothing."""
@@ -72,8 +77,8 @@ class Recorder:
         def take(data: bytes) -> None:
             if topic == self.fused_topic:
                 self._measure(data)
-                if self._sinks:
-                    self._waiting.put(data)
+            if topic in (self.fused_topic, self.depth_topic) and self._sinks:
+                self._waiting.put((topic, data))
             if self._bag is not None:  # in this thread: SQLite stays with the one that opened it
                 self._bag.write_serialized(topic, kind, data, self._recorded_now())
 
@@ -99,16 +104,29 @@ class Recorder:
         self.check()
 
     def _show(self) -> None:
-        while (data := self._waiting.get()) is not None:
+        while (item := self._waiting.get()) is not None:
             if self._error is not None:
                 continue  # go on emptying the queue, or the replay would stand still
+            topic, data = item
             try:
                 message: Any = self._typestore.deserialize_cdr(data, IMAGE)
-                image = rgb_from_message(message)
-                for sink in self._sinks:
-                    sink.add(stamp_ns(message), message.header.frame_id, image)
+                if topic == self.fused_topic:
+                    self._hand_over_fused(message)
+                elif message.encoding == "32FC1":
+                    self._hand_over_depth(message)
             except Exception as error:
                 self._error = error
+
+    def _hand_over_fused(self, message: Any) -> None:
+        image = rgb_from_message(message)
+        for sink in self._sinks:
+            sink.add(stamp_ns(message), message.header.frame_id, image)
+
+    def _hand_over_depth(self, message: Any) -> None:
+        depth = np.frombuffer(message.data, np.float32).reshape(message.height, message.width)
+        for sink in self._sinks:
+            if isinstance(sink, DepthSink):
+                sink.add_depth(stamp_ns(message), depth)
 
 
 def message_class(kind: str) -> Any:

@@ -19,6 +19,7 @@ from thermal_fusion_ros.models.guidance import CODE_DIM, FiLM, GuidanceProjectio
 WIDTHS = (8, 16, 32, 64, 96)  # channels at 1, 1/2, 1/4, 1/8, 1/16 of the input resolution
 HEADS = 4
 TRAINED_TOKENS = 144  # tokens of a 192-pixel training crop
+MOST_TOKENS = 1200  # that are looked at, about: those of 640x480. Above, cost would grow with the square of the pixels
 
 
 def conv(cin: int, cout: int, stride: int = 1) -> nn.Sequential:
@@ -83,15 +84,19 @@ class CrossDomainAttention(nn.Module):
     def forward(self, x_BCHW: Tensor, other_BCHW: Tensor) -> Tensor:
         """What `x` becomes by looking at `other`; same shape."""
         b, c, h, w = x_BCHW.shape
+        coarser = max(1, round(math.sqrt(h * w / MOST_TOKENS)))
+        if coarser > 1:
+            other_BCHW = nn.functional.avg_pool2d(other_BCHW, coarser)
+        keys = other_BCHW.shape[2] * other_BCHW.shape[3]
         x = (x_BCHW + self.position(x_BCHW)).flatten(2).transpose(1, 2)
         other = (other_BCHW + self.position(other_BCHW)).flatten(2).transpose(1, 2)
 
         def heads(t: Tensor) -> Tensor:
-            return t.reshape(b, h * w, HEADS, c // HEADS).transpose(1, 2)
+            return t.reshape(b, -1, HEADS, c // HEADS).transpose(1, 2)
 
         q = heads(self.q(self.norm_q(x)))
         k, v = (heads(t) for t in self.kv(self.norm_kv(other)).chunk(2, dim=-1))
-        scale = math.log(h * w) / math.log(TRAINED_TOKENS) / math.sqrt(c // HEADS)
+        scale = math.log(keys) / math.log(TRAINED_TOKENS) / math.sqrt(c // HEADS)
         attention = torch.softmax((q * scale) @ k.transpose(-1, -2), dim=-1)
         x = x + self.out((attention @ v).transpose(1, 2).reshape(b, h * w, c))
         x = x + self.ffn(self.norm_ffn(x))

@@ -170,7 +170,7 @@ def registration(
     )
     part.put_counts("count", dict(pipeline.registration_counters))
     problem = assembly.problem
-    if problem is not None:
+    if problem is not None and config.level in ("auto", "depth", "plane"):  # the others need no calibration
         part.put(problem=problem.reason)
         waiting, needed = problem.reason in WAITING, config.level in ("depth", "plane")
         if needed or not waiting:
@@ -179,7 +179,8 @@ def registration(
     if fuser.camera_info_withheld:
         part.note(f"fused/camera_info is not published: {fuser.camera_info_withheld}", ERROR)
     if last.get("confidence", 1.0) < config.online_confidence:
-        part.note("online: the structure that both spectra share is too weak; nothing is shifted", WARN)
+        held = "the last estimate stays" if last.get("level") == "online" else "nothing is shifted"
+        part.note(f"online: the structure that both spectra share is too weak; {held}", WARN)
     return part
 
 

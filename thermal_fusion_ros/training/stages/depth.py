@@ -55,7 +55,7 @@ DEFAULTS = {
     "visible": Settings(spectrum="visible"),
     "infrared": Settings(spectrum="infrared"),
     # It starts from the visible one, so it needs no small pictures.
-    "fused": Settings(spectrum="fused", steps=2_000, small_steps=0),
+    "fused": Settings(spectrum="fused", steps=5_000, small_steps=0),
 }
 
 

@@ -39,9 +39,7 @@ class Settings(loop.LoopSettings):
     steps: int = 4_000
     batch: int = 8
     learning_rate: float = 1e-3
-    small_steps: int = (
-        2_500  # first, at half the size and three times the batch: what a scene is, before its edges
-    )
+    small_steps: int = 2_500  # first, half the size, three times the batch: what a scene is, before its edges
     spectrum: str = "fused"
     samples: int = 2_400  # rendered pictures
     real: int = 2  # pictures of a batch that are real
@@ -55,7 +53,7 @@ DEFAULTS = {
     "visible": Settings(spectrum="visible"),
     "infrared": Settings(spectrum="infrared"),
     # It starts from the visible one, so it needs no small pictures.
-    "fused": Settings(spectrum="fused", steps=5_000, small_steps=0),
+    "fused": Settings(spectrum="fused", steps=5_000, small_steps=0, muon=0.02),
 }
 
 

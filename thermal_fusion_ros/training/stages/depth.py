@@ -53,7 +53,7 @@ DEFAULTS = {
     "visible": Settings(spectrum="visible"),
     "infrared": Settings(spectrum="infrared"),
     # It starts from the visible one, so it needs no small pictures.
-    "fused": Settings(spectrum="fused", steps=5_000, small_steps=0, muon=0.02),
+    "fused": Settings(spectrum="fused", steps=4_000, small_steps=0, muon=0.02),
 }
 
 

@@ -19,7 +19,7 @@ from thermal_fusion_ros.models.guidance import CODE_DIM, FiLM, GuidanceProjectio
 WIDTHS = (8, 16, 32, 64, 96)  # channels at 1, 1/2, 1/4, 1/8, 1/16 of the input resolution
 HEADS = 4
 TRAINED_TOKENS = 144  # tokens of a 192-pixel training crop
-MOST_TOKENS = 1200  # that are looked at, about: those of 640x480. Above, cost would grow with the square of the pixels
+MOST_TOKENS = 1200  # that are looked at, about: those of 640x480. More would cost the square of the pixels
 
 
 def conv(cin: int, cout: int, stride: int = 1) -> nn.Sequential:

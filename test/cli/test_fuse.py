@@ -94,3 +94,33 @@ def test_real_network_on_a_picture(make_folders: Make, tmp_path: Path) -> None:
     folder = make_folders({"a": (50, 70)})
     assert fuse(folder, tmp_path / "out", "--set", "engine.backend=torch") == 0
     assert read_visible(tmp_path / "out/a.png").shape == (50, 70, 3)
+
+
+def test_depth_is_relative_without_a_source_and_metres_with_one(
+    make_folders: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_folders({"a": (64, 96)})
+    assert fuse(folder, tmp_path / "relative", "--depth") == 0
+    assert "depth of 1: relative" in capsys.readouterr().out
+    relative = np.load(tmp_path / "relative/a_depth.npy")
+    assert relative.dtype == np.float32
+    assert relative.shape == (64, 96)
+    assert np.isfinite(relative).all()
+    assert read_visible(tmp_path / "relative/a_depth.png").shape == (64, 96, 3)
+
+    # Noise is like nothing the network has seen: take whatever it says.
+    all_of_it = ["depth.most_uncertain=10", "depth.nearest_m=0", "depth.farthest_m=10000"]
+    more = [word for setting in all_of_it for word in ("--set", setting)]
+    assert fuse(folder, tmp_path / "metres", "--depth", "--camera-height", "1.4", *more) == 0
+    said = capsys.readouterr()
+    assert "depth of 1: metres" in said.out
+    assert "lens unknown" in said.err
+    metres = np.load(tmp_path / "metres/a_depth.npy")
+    ratio = metres / relative
+    assert np.nanmax(ratio) == pytest.approx(np.nanmin(ratio), rel=0.05)  # the same depth, in metres
+
+
+def test_no_depth_without_asking(make_folders: Make, tmp_path: Path) -> None:
+    folder = make_folders({"a": (64, 96)})
+    assert fuse(folder, tmp_path / "out") == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]

@@ -101,6 +101,18 @@ def test_lens_from_the_field_of_view():
     assert run(stage, said_by_network(road(1.4), 1.4)).depth is not None
 
 
+def test_an_assumed_lens_follows_the_size_of_the_pictures():
+    stage = DepthStage(DepthConfig(camera_height_m=1.4, horizontal_fov_deg=60.0))
+    assert run(stage, said_by_network(road(1.4), 1.4)).depth is not None
+    wide = np.full((HEIGHT, 2 * WIDTH, 3), 90, np.uint8)
+    perception = Perception(0, "rgb", wide, wide[..., 0])
+    stage.reset()
+    depth = np.tile(said_by_network(road(1.4), 1.4), (1, 2))
+    stage(perception, depth, np.full_like(depth, 0.1), wide, None)
+    assert perception.depth is not None
+    assert perception.depth.shape == (HEIGHT, 2 * WIDTH)
+
+
 @pytest.fixture(scope="module")
 def pipeline():
     values = {"engine.backend": "torch", "depth.camera_height_m": 1.4, "depth.horizontal_fov_deg": 60.0}

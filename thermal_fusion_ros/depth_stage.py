@@ -21,9 +21,7 @@ from thermal_fusion_ros.sensing.rig import Rig
 
 F32 = NDArray[np.float32]
 
-NOMINAL_SIGMA = (
-    0.2  # of log scale, where only the network's own idea of the ground says how high the camera is
-)
+NOMINAL_SIGMA = 0.2  # of log scale, where only the network's own idea of the ground tells
 
 
 class DepthStage:
@@ -35,7 +33,8 @@ class DepthStage:
         self._own, self._metric = own, metric
         self._filter = DepthFilter(config)
         self._tracker = ScaleTracker(config)
-        self._camera: CameraModel | None = None
+        self._camera: CameraModel | None = None  # calibrated
+        self._assumed: CameraModel | None = None  # of the picture's size and the given angle of view
         self._rig: Rig | None = None
         self._range_points: NDArray[np.float32] | None = None
         self._whole: F32 | None = None
@@ -54,7 +53,7 @@ class DepthStage:
     def set_cameras(self, camera: CameraModel | None, rig: Rig | None) -> None:
         """Calibration that has arrived or changed; `rig` only where thermal pictures are not registered already."""
         if camera is not self._camera or rig is not self._rig:
-            self._camera, self._rig = camera, rig
+            self._camera, self._assumed, self._rig = camera, None, rig
             self._tracker.set_cameras(camera, rig)
             self._whole = None
 
@@ -81,10 +80,8 @@ class DepthStage:
         not registered; thermal None where it is of another moment.
         """
         height, width = rgb.shape[:2]
-        camera = self._camera
-        if camera is None and self.config.horizontal_fov_deg > 0:
-            camera = pinhole(width, height, self.config.horizontal_fov_deg)
-            self.set_cameras(camera, None)
+        self._whole = None
+        camera = self._camera or self._assumed_for(width, height)
         if camera is not None and camera.size != (width, height):
             perception.relative_depth, perception.depth_sigma = depth, sigma
             told = f"{camera.width}x{camera.height}"
@@ -107,12 +104,20 @@ class DepthStage:
         scale = self._or_nominal(scale, camera)
         perception.relative_depth, perception.depth_sigma = relative, sigma
         perception.scale, perception.scale_state = scale, scale.to_dict()
-        self._whole = None
         if scale.scale is None:
             perception.depth_refused = scale.reason
             return
         self._whole = relative * np.float32(scale.scale)
         perception.depth = metres(relative, sigma, scale.scale, height, width, self.config)
+
+    def _assumed_for(self, width: int, height: int) -> CameraModel | None:
+        """Pictures of a folder come in many sizes: each has its own lens of the given angle of view."""
+        if self.config.horizontal_fov_deg <= 0:
+            return None
+        if self._assumed is None or self._assumed.size != (width, height):
+            self._assumed = pinhole(width, height, self.config.horizontal_fov_deg)
+            self._tracker.set_cameras(self._assumed)
+        return self._assumed
 
     def _or_nominal(self, scale: MetricScale, camera: CameraModel | None) -> MetricScale:
         """Without another scale: the network's own unit and the mounting height, or the metres that it claims."""

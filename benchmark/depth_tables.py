@@ -17,7 +17,7 @@ from thermal_fusion_ros.models.depth import NATIVE_WIDTH
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, Sample, SimulatedDataset
 from thermal_fusion_ros.training.data import Labelled, Pair, load_pairs
 from thermal_fusion_ros.training.depth_data import display, shrink
-from thermal_fusion_ros.training.stages.depth import SPECTRA, pictures, predict
+from thermal_fusion_ros.training.stages.depth import SPECTRA, picture, predict
 
 COUNT = 288  # pictures, from 24 worlds that no training has seen
 FARTHEST_M = 80.0
@@ -59,7 +59,7 @@ def estimates(sample: Sample) -> Iterator[tuple[str, Depth]]:
     unit = sample.camera_height_m * sample.k[0, 0] / sample.rgb.shape[1]
     heat = display(sample.counts)
     for spectrum in SPECTRA:
-        (image,) = pictures(sample.rgb[None], heat[None], spectrum, _fusion())
+        image = picture(spectrum, sample.rgb, heat, _fusion())
         yield spectrum, np.exp(predict(_network(spectrum), image)[0]) * unit
 
 
@@ -73,7 +73,7 @@ def ordering(context: Context) -> str:
         small = shrink(pair, NATIVE_WIDTH)
         scale = NATIVE_WIDTH / pair.thermal.shape[1]
         for spectrum in SPECTRA:
-            (image,) = pictures(small.rgb[None], small.thermal[None], spectrum, _fusion())
+            image = picture(spectrum, small.rgb, small.thermal, _fusion())
             log_depth = predict(_network(spectrum), image)[0]
             right[spectrum] += [
                 bool(_inside(log_depth, near, scale) < _inside(log_depth, far, scale)) for near, far in found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.checkpoint import load_depth, load_fusion, save_depth, shipped
 from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
 from thermal_fusion_ros.models.depth import NATIVE_WIDTH, STRIDE, DepthNet
+from thermal_fusion_ros.models.graph import FUSION_STRIDE
 from thermal_fusion_ros.models.guidance import CODE_DIM
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
 from thermal_fusion_ros.training import loop
@@ -71,7 +71,12 @@ def train(
     dataset = SimulatedDataset(DatasetSpec(count=settings.samples, seed=settings.seed), cache)
     simulated = pack(list(dataset.samples(workers)))
     fusion = load_fusion(shipped("cross_attention")).model if settings.spectrum == "fused" else None
-    images = np.stack(list(pictures(simulated.rgb, simulated.thermal, settings.spectrum, fusion)))
+    images = np.stack(
+        [
+            picture(settings.spectrum, rgb, thermal, fusion)
+            for rgb, thermal in zip(simulated.rgb, simulated.thermal, strict=True)
+        ]
+    )
     real = real_pictures(pairs, settings.spectrum, fusion)
     sampler = DepthSampler(images, simulated.target, real, settings.seed)
     torch.manual_seed(settings.seed)
@@ -98,31 +103,23 @@ def composition(step: int, settings: Settings) -> tuple[int, int, tuple[int, int
     return simulated, real, SIZE
 
 
-@torch.inference_mode()
-def pictures(
-    rgb: Image, thermal: Image, spectrum: str, fusion: CrossAttentionFusion | None
-) -> Iterator[Image]:
-    """The pictures (H×W×C uint8) that the network of `spectrum` reads, from N×H×W×3 and N×H×W."""
-    for colour, heat in zip(rgb, thermal, strict=True):
-        if spectrum == "visible":
-            yield colour
-        elif spectrum == "infrared":
-            yield heat[..., None]
-        else:
-            assert fusion is not None
-            yield fuse(fusion, colour, heat)
+def picture(spectrum: str, rgb: Image, thermal: Image, fusion: CrossAttentionFusion | None) -> Image:
+    """What the network of `spectrum` reads, H×W×C uint8, of a registered pair H×W×3 and H×W; `fusion` makes `fused`."""
+    if spectrum == "visible":
+        return rgb
+    if spectrum == "infrared":
+        return thermal[..., None]
+    assert fusion is not None
+    return fuse(fusion, rgb, thermal)
 
 
 def fuse(fusion: CrossAttentionFusion, rgb: Image, thermal: Image, code: Tensor | None = None) -> Image:
     """H×W×3 and H×W, uint8 of any size -> the fused picture H×W×3, uint8, under a guidance code (1×64) or no text."""
     height, width = thermal.shape
-    bottom, right = -height % 32, -width % 32
-    colour = np.pad(rgb, ((0, bottom), (0, right), (0, 0)), mode="reflect")
-    heat = np.pad(thermal, ((0, bottom), (0, right)), mode="reflect")
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         fused = fusion(
-            torch.from_numpy(colour)[None].permute(0, 3, 1, 2).float() / 255,
-            torch.from_numpy(heat)[None, None].float() / 255,
+            _as_input(rgb, FUSION_STRIDE),
+            _as_input(thermal[..., None], FUSION_STRIDE),
             torch.zeros(1, CODE_DIM) if code is None else code,
         )
     image: Image = (fused[0].float().permute(1, 2, 0) * 255 + 0.5).to(torch.uint8).numpy()
@@ -131,7 +128,7 @@ def fuse(fusion: CrossAttentionFusion, rgb: Image, thermal: Image, code: Tensor 
 
 def real_pictures(pairs: list[Pair], spectrum: str, fusion: CrossAttentionFusion | None) -> list[RealPicture]:
     """Real pairs as the network of `spectrum` sees them, with the teachers' opinion for the fused one."""
-    made = (next(pictures(p.rgb[None], p.thermal[None], spectrum, fusion)) for p in pairs)
+    made = (picture(spectrum, p.rgb, p.thermal, fusion) for p in pairs)
     if spectrum != "fused":
         return [RealPicture(image, p.objects) for image, p in zip(made, pairs, strict=True)]
     teachers = [load_depth(shipped(f"depth_{name}")).model for name in ("visible", "infrared")]
@@ -152,10 +149,16 @@ def surest(networks: list[DepthNet], images: tuple[Image, ...]) -> NDArray[np.fl
 def predict(network: DepthNet, image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Log depth and log uncertainty, H×W, of a picture H×W×C uint8 of about the native width."""
     height, width = image.shape[:2]
-    padded = np.pad(image, ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0)), mode="reflect")
-    tensor = torch.from_numpy(padded)[None].permute(0, 3, 1, 2).float() / 255
-    log_depth, log_sigma = (x[0, 0, :height, :width].float().numpy() for x in network.eval()(tensor))
+    answer = network.eval()(_as_input(image, STRIDE))
+    log_depth, log_sigma = (x[0, 0, :height, :width].float().numpy() for x in answer)
     return log_depth, log_sigma
+
+
+def _as_input(image: Image, stride: int) -> Tensor:
+    """H×W×C uint8 as 1CHW in [0, 1], mirrored at the bottom and the right to multiples of `stride`."""
+    height, width = image.shape[:2]
+    padded = np.pad(image, ((0, -height % stride), (0, -width % stride), (0, 0)), mode="reflect")
+    return torch.from_numpy(padded)[None].permute(0, 3, 1, 2).float() / 255
 
 
 def loss_terms(model: nn.Module, batch: DepthBatch, settings: Settings) -> dict[str, Tensor]:

@@ -31,13 +31,12 @@ from thermal_fusion_ros.models.guidance import CODE_DIM
 from thermal_fusion_ros.sensing.camera import CalibrationError, CameraModel
 from thermal_fusion_ros.sensing.registration import Registrar
 from thermal_fusion_ros.sensing.rig import Rig
-from thermal_fusion_ros.sensing.seam import evened
+from thermal_fusion_ros.sensing.seam import FULLY, evened
 from thermal_fusion_ros.sensing.thermal import ThermalProcessor
 
 log = logging.getLogger(__name__)
 
 ENGINES_KEPT = 4  # sizes in use at once; folders of pictures come in many
-FULLY = 255
 SMALLEST = 16  # pixels; below this there is nothing to see
 
 

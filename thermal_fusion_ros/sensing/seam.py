@@ -15,7 +15,7 @@ Bytes = NDArray[np.uint8]
 
 CELL_PX = 16  # brightness is that of cells of this edge
 REACH = 0.14  # of the width: how far from the end brightness begins to change
-FULLY = 255
+FULLY = 255  # of a mask of what the thermal camera sees
 
 
 def evened(thermal: Bytes, luma: Bytes, valid: Bytes) -> Bytes:

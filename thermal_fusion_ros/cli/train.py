@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 HELP = "train a network (stages: fusion, depth); resumes a run left in --out"
-SETTINGS = ("steps", "batch", "crop", "samples", "seed", "spectrum")
+SETTINGS = ("steps", "small_steps", "batch", "crop", "samples", "per_world", "seed", "spectrum")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["visible", "infrared", "fused"],
         help="depth: what the network reads (default fused, which needs the other two)",
     )
+    parser.add_argument("--small-steps", type=int, help="depth: how many of the steps see small pictures")
     parser.add_argument("--samples", type=int, help="depth: pictures to render")
+    parser.add_argument("--per-world", type=int, help="depth: pictures of one world; fewer is more worlds")
     parser.add_argument(
         "--cache", type=Path, default=Path("runs/simulated"), help="depth: where rendered pictures are kept"
     )
@@ -46,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
     given = {name: getattr(args, name) for name in SETTINGS if getattr(args, name) is not None}
     foreign = sorted(set(given) - {field.name for field in dataclasses.fields(defaults)})
     if foreign:
-        raise InputError(f"--{foreign[0]} is not a setting of the stage {args.stage}")
+        option = foreign[0].replace("_", "-")
+        raise InputError(f"--{option} is not a setting of the stage {args.stage}")
     settings = dataclasses.replace(defaults, **given)
     if args.stage == "fusion":
         weights = fusion.train(args.data, args.out or Path("runs/fusion"), settings, stop_at=args.stop_at)

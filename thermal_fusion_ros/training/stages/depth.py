@@ -42,6 +42,7 @@ class Settings(loop.LoopSettings):
     small_steps: int = 2_500  # first, half the size, three times the batch: what a scene is, before its edges
     spectrum: str = "fused"
     samples: int = 2_400  # rendered pictures
+    per_world: int = DatasetSpec.per_world  # of them from one world: fewer is more worlds
     real: int = 2  # pictures of a batch that are real
     edges: float = 0.2
     sky: float = 0.3
@@ -68,7 +69,8 @@ def train(
     if settings.spectrum not in SPECTRA:
         raise InputError(f"spectrum {settings.spectrum!r}: one of {', '.join(SPECTRA)}")
     pairs = [shrink(pair, NATIVE_WIDTH) for pair in load_pairs(data)]
-    dataset = SimulatedDataset(DatasetSpec(count=settings.samples, seed=settings.seed), cache)
+    spec = DatasetSpec(count=settings.samples, seed=settings.seed, per_world=settings.per_world)
+    dataset = SimulatedDataset(spec, cache)
     simulated = pack(list(dataset.samples(workers)))
     fusion = load_fusion(shipped("cross_attention")).model if settings.spectrum == "fused" else None
     images = np.stack(

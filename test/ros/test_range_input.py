@@ -11,7 +11,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from sensor_msgs.msg import Image, PointCloud2, PointField
 
-from thermal_fusion_ros.ros.messages import BadMessageError
+from thermal_fusion_ros.messages import BadMessageError
 from thermal_fusion_ros.ros.range_input import moved, points_from_message
 
 POINTS = np.array([[1, 2, 3], [-4, 5, 6], [7, -8, 9], [0.5, 0.25, 20]], np.float32)

@@ -15,7 +15,7 @@ from thermal_fusion_ros.bags.mcap_recovery import RecoveringReader
 from thermal_fusion_ros.bags.source import SECOND_NS, Arrival, Recording, thermal_kind
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import RgbFrame, ThermalFrame
-from thermal_fusion_ros.ros.messages import image_from_message, rgb_from_message, thermal_from_message
+from thermal_fusion_ros.messages import image_from_message, rgb_from_message, thermal_from_message
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection

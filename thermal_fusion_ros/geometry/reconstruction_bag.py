@@ -16,7 +16,7 @@ from thermal_fusion_ros.bags.rosbag_source import CAMERA_INFO, COMPRESSED, IMAGE
 from thermal_fusion_ros.bags.source import SECOND_NS, Recording
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.geometry.poses import FrameTree, Track, pose_of_message
-from thermal_fusion_ros.ros.messages import BadMessageError, image_from_message
+from thermal_fusion_ros.messages import BadMessageError, image_from_message
 from thermal_fusion_ros.sensing.camera import CameraModel
 
 TF, ODOMETRY = "tf2_msgs/msg/TFMessage", "nav_msgs/msg/Odometry"

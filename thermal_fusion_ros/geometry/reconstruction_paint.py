@@ -19,7 +19,7 @@ from thermal_fusion_ros.frames import FramePair, RgbFrame, ThermalFrame, Thermal
 from thermal_fusion_ros.geometry.poses import FrameTree, Matrix, PoseError
 from thermal_fusion_ros.geometry.reconstruction_bag import Picture, PosedBag
 from thermal_fusion_ros.geometry.reconstruction_frames import DepthFrame, Painted, Skip
-from thermal_fusion_ros.ros.messages import rgb_from_message, thermal_from_message
+from thermal_fusion_ros.messages import rgb_from_message, thermal_from_message
 from thermal_fusion_ros.sensing.rig import Rig
 from thermal_fusion_ros.sensing.thermal import ThermalProcessor
 from thermal_fusion_ros.sensing.warping import DepthWarp, RigGeometry

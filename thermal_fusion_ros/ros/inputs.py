@@ -14,7 +14,7 @@ except ImportError:  # Humble
 from rclpy.qos import qos_policy_name_from_kind
 from sensor_msgs.msg import CompressedImage, Image
 
-from thermal_fusion_ros.ros import messages
+from thermal_fusion_ros import messages
 from thermal_fusion_ros.ros.log_limiter import LogLimiter
 from thermal_fusion_ros.ros.overridable import SENSOR_DATA, create_subscription
 from thermal_fusion_ros.ros.pair_fuser import Received

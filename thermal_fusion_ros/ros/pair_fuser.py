@@ -18,10 +18,10 @@ from thermal_fusion_ros.bags.source import thermal_kind
 from thermal_fusion_ros.config import Config
 from thermal_fusion_ros.errors import FrozenError, InputError
 from thermal_fusion_ros.frames import CAPTION, FramePair, Perception, RgbFrame, ThermalFrame
+from thermal_fusion_ros.messages import BadMessageError, rgb_from_message, thermal_from_message
 from thermal_fusion_ros.newest_only import NewestOnly
 from thermal_fusion_ros.ros.ledger import Ledger
 from thermal_fusion_ros.ros.log_limiter import LogLimiter
-from thermal_fusion_ros.ros.messages import BadMessageError, rgb_from_message, thermal_from_message
 from thermal_fusion_ros.ros.rates import Latencies, RateMeter
 from thermal_fusion_ros.sensing.camera import CalibrationError, CameraModel
 from thermal_fusion_ros.sensing.pairing import Pair

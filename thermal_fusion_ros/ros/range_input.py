@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2, PointField
 
+from thermal_fusion_ros.messages import BadMessageError, stamp_ns
 from thermal_fusion_ros.ros.log_limiter import LogLimiter
-from thermal_fusion_ros.ros.messages import BadMessageError, stamp_ns
 from thermal_fusion_ros.ros.overridable import SENSOR_DATA, create_subscription
 from thermal_fusion_ros.ros.rates import RateMeter
 from thermal_fusion_ros.ros.transforms import TransformLookup

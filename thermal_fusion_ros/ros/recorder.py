@@ -16,7 +16,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from thermal_fusion_ros.bags.sinks import DepthSink
 from thermal_fusion_ros.bags.source import SECOND_NS
-from thermal_fusion_ros.ros.messages import rgb_from_message, stamp_ns
+from thermal_fusion_ros.messages import rgb_from_message, stamp_ns
 
 if TYPE_CHECKING:
     from rclpy.node import Node

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rosbags.typesys import Stores, get_typestore
 
-from thermal_fusion_ros.ros.messages import (
+from thermal_fusion_ros.messages import (
     BadMessageError,
     check_message,
     check_rgb_message,

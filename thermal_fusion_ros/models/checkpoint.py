@@ -19,6 +19,8 @@ from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.language.vocabulary import Vocabulary
 from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
 from thermal_fusion_ros.models.depth import DepthNet
+from thermal_fusion_ros.models.diffusion import Denoiser
+from thermal_fusion_ros.models.objects import CLASSES, ObjectHead
 
 SHIPPED = Path(__file__).parent / "weights"
 ARCHITECTURES: dict[str, type[nn.Module]] = {"cross_attention": CrossAttentionFusion}
@@ -76,12 +78,8 @@ class DepthWeights:
 
 
 def save_depth(path: Path, model: nn.Module, spectrum: str, about: dict[str, Any]) -> None:
-    """Write a DepthNet as fp16, atomically; what batch normalisation has counted stays a whole number."""
-    tensors = {
-        name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
-        for name, tensor in model.state_dict().items()
-    }
-    _write(path, tensors, {"architecture": "depth", "spectrum": spectrum, "about": json.dumps(about)})
+    """Write a DepthNet as fp16, atomically."""
+    _write(path, _halved(model), {"architecture": "depth", "spectrum": spectrum, "about": json.dumps(about)})
 
 
 def load_depth(path: Path) -> DepthWeights:
@@ -95,6 +93,61 @@ def load_depth(path: Path) -> DepthWeights:
     model = DepthNet(channels=1 if spectrum == "infrared" else 3)
     _fill(model, path, tensors, "depth")
     return DepthWeights(model.eval(), spectrum, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+@dataclass(frozen=True)
+class ObjectWeights:
+    """A loaded head in evaluation mode, and the hash of its file. `fusion`: digest of the weights it was trained on."""
+
+    model: ObjectHead
+    fusion: str
+    digest: str
+
+
+def save_objects(path: Path, model: nn.Module, fusion: str, about: dict[str, Any]) -> None:
+    """Write an ObjectHead as fp16, atomically; `fusion` is the digest of the weights whose features it reads."""
+    metadata = {"architecture": "objects", "classes": json.dumps(CLASSES), "fusion": fusion}
+    _write(path, _halved(model), metadata | {"about": json.dumps(about)})
+
+
+def load_objects(path: Path) -> ObjectWeights:
+    """Read what :func:`save_objects` wrote; :class:`InputError` names what is wrong with the file."""
+    metadata, tensors = _read(path)
+    known = tuple(json.loads(metadata.get("classes", "[]")))
+    if metadata.get("architecture") != "objects" or known != CLASSES:
+        raise InputError(
+            f"{path}: not object weights of this package (architecture: {metadata.get('architecture')})"
+        )
+    model = ObjectHead()
+    _fill(model, path, tensors, "objects")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return ObjectWeights(model.eval(), metadata.get("fusion", ""), digest)
+
+
+def _halved(model: nn.Module) -> dict[str, Any]:
+    """Its tensors as fp16; what batch normalisation has counted stays a whole number."""
+    return {
+        name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+
+
+def save_denoiser(path: Path, model: nn.Module, about: dict[str, Any]) -> None:
+    """Write a diffusion model as fp16, atomically."""
+    tensors = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
+    _write(path, tensors, {"architecture": "denoiser", "about": json.dumps(about)})
+
+
+def load_denoiser(path: Path) -> Denoiser:
+    """Read what :func:`save_denoiser` wrote, in evaluation mode; :class:`InputError` names what is wrong with the file."""
+    metadata, tensors = _read(path)
+    if metadata.get("architecture") != "denoiser":
+        raise InputError(
+            f"{path}: not diffusion weights of this package (architecture: {metadata.get('architecture')})"
+        )
+    model = Denoiser()
+    _fill(model, path, tensors, "denoiser")
+    return model.eval()
 
 
 def _write(path: Path, tensors: dict[str, Any], metadata: dict[str, str]) -> None:

@@ -17,6 +17,7 @@ from thermal_fusion_ros.models.colour import to_luma_chroma, to_rgb
 from thermal_fusion_ros.models.guidance import CODE_DIM, FiLM, GuidanceProjection
 
 WIDTHS = (8, 16, 32, 64, 96)  # channels at 1, 1/2, 1/4, 1/8, 1/16 of the input resolution
+SHARED = 2  # the first of these that heads beside the picture read
 HEADS = 4
 TRAINED_TOKENS = 144  # tokens of a 192-pixel training crop
 MOST_TOKENS = 1200  # that are looked at, about: those of 640x480. More would cost the square of the pixels
@@ -169,17 +170,21 @@ class CrossAttentionFusion(nn.Module):
         fused, _, _ = self.fuse(rgb_B3HW, thermal_B1HW, code_BD)
         return fused.clamp(0.0, 1.0)
 
-    def fuse(self, rgb: Tensor, thermal: Tensor, code: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """As :meth:`forward`, but not clamped, and with the logit of the text's relevance (at 1/8) and the decoder's
-        features (1/16, 1/8, 1/4, 1/2, 1).
-        """
+    def encode(self, rgb: Tensor, thermal: Tensor) -> list[Tensor]:
+        """Both pictures as one: merged features at 1, 1/2, 1/4, 1/8, 1/16, before any text comes in."""
         vis, ir = self.visible(rgb * 2 - 1), self.thermal(thermal * 2 - 1)
         # Each direction reads the other spectrum as it was before either was changed.
         vis[4], ir[4] = self.to_visible(vis[4], ir[4]), self.to_thermal(ir[4], vis[4])
-        skip = [
+        return [
             merge(torch.cat(pair, dim=1))
             for merge, pair in zip(self.merge, zip(vis, ir, strict=True), strict=True)
         ]
+
+    def fuse(self, rgb: Tensor, thermal: Tensor, code: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """As :meth:`forward`, but not clamped, and with the logit of the text's relevance (at 1/8) and the features
+        that other heads share (1/4, 1/8, 1/16 of :meth:`encode`), which no text changes.
+        """
+        skip = self.encode(rgb, thermal)
         x16 = self.mix16(self.film16(skip[4], code))
         x8 = self.up8(x16, skip[3], code)
         x4 = self.up4(x8, skip[2], code)
@@ -197,4 +202,4 @@ class CrossAttentionFusion(nn.Module):
         fused_luma = (
             weight * luma + (1 - weight) * thermal + 0.5 * torch.tanh(detail) + where * torch.tanh(accent)
         )
-        return to_rgb(fused_luma, chroma * (2 * torch.sigmoid(gain))), relevance, [x16, x8, x4, x2, x1]
+        return to_rgb(fused_luma, chroma * (2 * torch.sigmoid(gain))), relevance, skip[SHARED:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.models.objects import CLASSES
 
 Image = NDArray[np.uint8]
 Floats = NDArray[Any]  # float32; numpy's stubs lose the precision at every step
@@ -76,6 +77,11 @@ class Batch:
     boost: Floats
     emphasis: Floats
     named: Floats
+
+    def without_text(self) -> Batch:
+        """The same pictures, and nothing said about them."""
+        nothing = {name: np.zeros_like(getattr(self, name)) for name in ("text", "boost", "named")}
+        return replace(self, **nothing)
 
 
 class PairSampler:
@@ -153,9 +159,6 @@ class PairSampler:
         text = (weights[:, None] * self.vectors[[self.index[n] for n in nouns]]).sum(0)
         text += rng.normal(0, rng.uniform(0, 0.25) / np.sqrt(len(text)), len(text)).astype(np.float32)
         return text.astype(np.float32), set(named)
-
-
-CLASSES = ("person", "car", "truck", "bus", "motorcycle", "bicycle", "traffic light")
 
 
 def _resize(image: Image, scale: float) -> Image:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import array
 import queue
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rclpy.qos import QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
@@ -17,6 +15,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from thermal_fusion_ros.bags.source import SECOND_NS, Arrival, Source
 from thermal_fusion_ros.bags.writer import encoding_of
 from thermal_fusion_ros.frames import RgbFrame, ThermalFrame
+from thermal_fusion_ros.ros.message_memory import ImageMemory
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -35,8 +34,7 @@ class StreamPublisher:
             None if camera_info is None else node.create_publisher(CameraInfo, f"{name}/camera_info", QOS)
         )
         self._info = None if camera_info is None else _camera_info(camera_info)
-        self._message = Image()
-        self._pixels = np.empty(0, np.uint8)
+        self._memory = ImageMemory("")
         self.topic: str = self._images.topic_name
 
     @property
@@ -46,17 +44,10 @@ class StreamPublisher:
 
     def publish(self, frame: RgbFrame | ThermalFrame) -> None:
         """Publish one frame under its recorded stamp."""
-        message, image = self._message, frame.image
+        message = self._memory.fill(frame.image)
+        message.encoding = encoding_of(frame.image)
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(frame.stamp_ns, SECOND_NS)
         message.header.frame_id = frame.frame_id
-        if self._pixels.size != image.nbytes:
-            # rclpy takes an array.array as it is, and copies it when it publishes: one buffer serves all frames.
-            message.data = array.array("B", bytes(image.nbytes))
-            self._pixels = np.frombuffer(message.data, np.uint8)
-        message.height, message.width = image.shape[:2]
-        message.encoding = encoding_of(image)
-        message.step = image.nbytes // message.height
-        np.copyto(self._pixels, np.ascontiguousarray(image).view(np.uint8).reshape(-1))
         self._images.publish(message)
         if self._infos is not None and self._info is not None:
             self._info.header = message.header

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rosbags.highlevel import AnyReader, AnyReaderError
-from rosbags.typesys import Stores, get_typestore
 
-from thermal_fusion_ros.bags.mcap_recovery import RecoveringReader
+from thermal_fusion_ros.bags.bag_file import CAMERA_INFO, COMPRESSED, IMAGE, BagFile, list_topics
 from thermal_fusion_ros.bags.source import SECOND_NS, Arrival, Recording, thermal_kind
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import RgbFrame, ThermalFrame
@@ -20,12 +18,7 @@ from thermal_fusion_ros.messages import image_from_message, rgb_from_message, th
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
 
-Message = tuple["Connection", int, bytes]  # with its time of recording, ns
-
 RGB_TOPIC, THERMAL_TOPIC = "rgb/image_raw", "thermal/image_raw"
-IMAGE, COMPRESSED, CAMERA_INFO = (
-    f"sensor_msgs/msg/{name}" for name in ("Image", "CompressedImage", "CameraInfo")
-)
 
 
 class RosbagSource(Recording):
@@ -41,11 +34,12 @@ class RosbagSource(Recording):
     ) -> None:
         super().__init__(path.stem)
         self.path = path
-        self.files = files
-        with self._open() as reader:
+        self._bag = BagFile(path, files)
+        self.problems = self._bag.problems  # of the file and of its pictures in one list
+        with self._bag.open() as reader:
             found = [c for c in reader.connections if c.msgtype in (IMAGE, COMPRESSED) and c.msgcount]
             images = {c.topic: c for c in found if not c.topic.endswith("/compressedDepth")}
-            self._listing = _list_topics(reader.connections)
+            self._listing = list_topics(reader.connections)
             self.rgb_topic = self._resolve(images, rgb_topic, RGB_TOPIC)
             self.thermal_topic = self._resolve(images, thermal_topic, THERMAL_TOPIC)
             if not (self.rgb_topic and self.thermal_topic):
@@ -67,10 +61,10 @@ class RosbagSource(Recording):
         first_error: dict[str, str] = {}
         time_ns = decoded = 0
         try:
-            with self._open() as reader:
+            with self._bag.open() as reader:
                 topics = (self.rgb_topic, self.thermal_topic)
                 connections = [c for c in reader.connections if c.topic in topics]
-                for connection, logged_ns, raw in self._readable(reader.messages(connections)):
+                for connection, logged_ns, raw in self._bag.messages(reader, connections):
                     try:
                         frame = self._frame(
                             reader.deserialize(raw, connection.msgtype), connection, logged_ns
@@ -95,32 +89,6 @@ class RosbagSource(Recording):
             return RgbFrame(stamp, rgb_from_message(message), header.frame_id)
         image = thermal_from_message(message)
         return ThermalFrame(stamp, image, thermal_kind(image), header.frame_id)
-
-    @contextmanager
-    def _open(self) -> Iterator[AnyReader]:
-        """The bag's reader, closed at the end. `InputError` when the bag can't be opened."""
-        default = get_typestore(Stores.ROS2_JAZZY)  # for bags older than the definitions inside bags
-        try:
-            reader = AnyReader(self.files, default_typestore=default)
-            readers = [RecoveringReader(path) for path in self.files]
-            reader.readers = readers
-            reader.open()
-        except Exception as error:  # the readers have no common error, and broken files provoke all kinds
-            raise InputError(f"{self.path}: not a readable bag: {error}") from error
-        for file in readers:
-            if file.truncated:
-                self.report(f"{file.path}: cut short (the recorder did not close it); its first part is used")
-        try:
-            yield reader
-        finally:
-            reader.close()
-
-    def _readable(self, messages: Iterator[Message]) -> Iterator[Message]:
-        """The messages up to the first damage, which is reported."""
-        try:
-            yield from messages
-        except Exception as error:  # see _open
-            self.report(f"{self.path}: damaged, the rest is left out: {error}")
 
     def _resolve(self, images: dict[str, Connection], wanted: str, default: str) -> str:
         if wanted:
@@ -170,8 +138,3 @@ def _first_camera_info(reader: AnyReader, topic: str) -> Any | None:
             for _, _, raw in reader.messages([connection]):
                 return reader.deserialize(raw, connection.msgtype)
     return None
-
-
-def _list_topics(connections: Sequence[Connection]) -> str:
-    topics = ", ".join(f"{c.topic} ({c.msgtype.rpartition('/')[2]}, {c.msgcount})" for c in connections)
-    return f"the bag has {topics}" if topics else "the bag is empty"

@@ -53,14 +53,26 @@ class Source(Protocol):
         """The frames of one pass alone."""
 
 
-class Recording:
+class Problems:
+    """What is wrong with a recording."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def report(self, problem: str) -> None:
+        """Note a problem once, however often the recording is played."""
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+
+class Recording(Problems):
     """What the sources share."""
 
     name: str
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.name = name
-        self.problems: list[str] = []
         self.camera_info: dict[str, Any] = {}
 
     def arrivals(self) -> Iterator[Arrival]:
@@ -69,11 +81,6 @@ class Recording:
 
     def __iter__(self) -> Iterator[RgbFrame | ThermalFrame]:
         return (arrival.frame for arrival in self.arrivals())
-
-    def report(self, problem: str) -> None:
-        """Note a problem once, however often the recording is played."""
-        if problem not in self.problems:
-            self.problems.append(problem)
 
 
 class Loaded(Recording):

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rosbags.highlevel import AnyReaderError
 
-from thermal_fusion_ros.bags.rosbag_source import CAMERA_INFO, COMPRESSED, IMAGE, RosbagSource
-from thermal_fusion_ros.bags.source import SECOND_NS, Recording
+from thermal_fusion_ros.bags.bag_file import CAMERA_INFO, COMPRESSED, IMAGE, BagFile, list_topics
+from thermal_fusion_ros.bags.source import SECOND_NS
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.geometry.poses import FrameTree, Track, pose_of_message
 from thermal_fusion_ros.messages import BadMessageError, image_from_message
@@ -35,14 +35,13 @@ class Picture:
     message: Any
 
 
-class PosedBag(RosbagSource):
+class PosedBag(BagFile):
     """A bag whose topics are asked for by name or by the end of their name."""
 
     def __init__(self, path: Path, files: Sequence[Path]) -> None:
-        # Not RosbagSource's own: that one insists on a colour and a thermal topic.
-        Recording.__init__(self, path.stem)
-        self.path, self.files = path, files
-        with self._open() as reader:
+        super().__init__(path, files)
+        with self.open() as reader:
+            self._listing = list_topics(reader.connections)
             self.topics = {c.topic: c.msgtype for c in reader.connections if c.msgcount}
             self.counts = {c.topic: c.msgcount for c in reader.connections}
             self._infos: dict[str, Any] = {}
@@ -53,11 +52,7 @@ class PosedBag(RosbagSource):
 
     def listing(self) -> str:
         """The topics, for an error message."""
-        shown = (
-            f"{topic} ({kind.rpartition('/')[2]}, {self.counts[topic]})"
-            for topic, kind in self.topics.items()
-        )
-        return "the bag has " + (", ".join(shown) or "no messages")
+        return self._listing
 
     def image_topic(self, wanted: str, endings: Sequence[str], option: str) -> str:
         """The named image topic, else the only one with the first ending that any has; empty for none.
@@ -146,11 +141,9 @@ class PosedBag(RosbagSource):
 
     def pictures(self, topics: Sequence[str]) -> Iterator[Picture]:
         """The images of these topics in the order of recording."""
-        with self._open() as reader:
+        with self.open() as reader:
             connections = [c for c in reader.connections if c.topic in topics]
-            if not connections:  # none would mean all
-                return
-            for connection, logged_ns, raw in self._readable(reader.messages(connections)):
+            for connection, logged_ns, raw in self.messages(reader, connections):
                 try:
                     message: Any = reader.deserialize(raw, connection.msgtype)
                 except AnyReaderError as error:
@@ -160,11 +153,9 @@ class PosedBag(RosbagSource):
                 yield Picture(connection.topic, stamp, message.header.frame_id, message)
 
     def _of_type(self, kind: str, topic: str = "") -> Iterator[tuple[str, Any, int]]:
-        with self._open() as reader:
+        with self.open() as reader:
             connections = [c for c in reader.connections if c.msgtype == kind and topic in ("", c.topic)]
-            if not connections:  # none would mean all
-                return
-            for connection, logged_ns, raw in self._readable(reader.messages(connections)):
+            for connection, logged_ns, raw in self.messages(reader, connections):
                 yield connection.topic, reader.deserialize(raw, connection.msgtype), logged_ns
 
 

@@ -1,0 +1,67 @@
+"""The files of one rosbag2 (mcap or sqlite3), opened and read as far as they are whole, without ROS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rosbags.highlevel import AnyReader
+from rosbags.typesys import Stores, get_typestore
+
+from thermal_fusion_ros.bags.mcap_recovery import RecoveringReader
+from thermal_fusion_ros.bags.source import Problems
+from thermal_fusion_ros.errors import InputError
+
+if TYPE_CHECKING:
+    from rosbags.interfaces import Connection
+
+Message = tuple["Connection", int, bytes]  # with its time of recording, ns
+
+IMAGE, COMPRESSED, CAMERA_INFO = (
+    f"sensor_msgs/msg/{name}" for name in ("Image", "CompressedImage", "CameraInfo")
+)
+
+
+class BagFile(Problems):
+    """A bag that can be read any number of times; damage is among its problems."""
+
+    def __init__(self, path: Path, files: Sequence[Path]) -> None:
+        """`path` is what it is called, `files` its storage in order of writing."""
+        super().__init__()
+        self.path, self.files = path, files
+
+    @contextmanager
+    def open(self) -> Iterator[AnyReader]:
+        """The bag's reader, closed at the end. `InputError` when the bag can't be opened."""
+        default = get_typestore(Stores.ROS2_JAZZY)  # for bags older than the definitions inside bags
+        try:
+            reader = AnyReader(self.files, default_typestore=default)
+            readers = [RecoveringReader(path) for path in self.files]
+            reader.readers = readers
+            reader.open()
+        except Exception as error:  # the readers have no common error, and broken files provoke all kinds
+            raise InputError(f"{self.path}: not a readable bag: {error}") from error
+        for file in readers:
+            if file.truncated:
+                self.report(f"{file.path}: cut short (the recorder did not close it); its first part is used")
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+    def messages(self, reader: AnyReader, connections: Sequence[Connection]) -> Iterator[Message]:
+        """The messages of `connections` (none: no message) up to the first damage, which is reported."""
+        if not connections:  # rosbags takes that for all
+            return
+        try:
+            yield from reader.messages(connections)
+        except Exception as error:  # see open
+            self.report(f"{self.path}: damaged, the rest is left out: {error}")
+
+
+def list_topics(connections: Sequence[Connection]) -> str:
+    """The topics of a bag, for an error message."""
+    topics = ", ".join(f"{c.topic} ({c.msgtype.rpartition('/')[2]}, {c.msgcount})" for c in connections)
+    return f"the bag has {topics}" if topics else "the bag is empty"

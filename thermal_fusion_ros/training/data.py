@@ -22,10 +22,12 @@ MIN_SCORE = 0.5
 
 @dataclass(frozen=True)
 class Labelled:
-    """An object: class name and box (x0, y0, x1, y1) in pixels."""
+    """An object: class name and box (x0, y0, x1, y1) in pixels; how sure the label is, and the images that show it."""
 
     label: str
     box: tuple[float, float, float, float]
+    score: float = 1.0
+    seen_in: tuple[str, ...] = ("visible", "thermal")
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Pair:
     objects: tuple[Labelled, ...]
 
 
-def load_pairs(root: Path, split: str = "train") -> list[Pair]:
-    """Every pair of ``root/split/{vi,ir}`` with the labels of ``root/labels/detections.json``."""
+def load_pairs(root: Path, split: str = "train", min_score: float = MIN_SCORE) -> list[Pair]:
+    """Every pair of ``root/split/{vi,ir}`` with the labels of ``root/labels/detections.json`` from `min_score` on."""
     paths = sorted((root / split / "vi").glob("*"))
     if not paths:
         raise InputError(
@@ -55,9 +57,9 @@ def load_pairs(root: Path, split: str = "train") -> list[Pair]:
         if visible is None or thermal is None or visible.shape[:2] != thermal.shape:
             raise InputError(f"{path}: not a readable pair of pictures of one size")
         found = tuple(
-            Labelled(item["label"], tuple(item["box"]))
+            Labelled(item["label"], tuple(item["box"]), item["score"], tuple(item["seen_in"]))
             for item in labels.get(f"{split}/{path.stem}", [])
-            if item["score"] >= MIN_SCORE
+            if item["score"] >= min_score
         )
         rgb = np.ascontiguousarray(visible[..., ::-1])
         pairs.append(Pair(path.stem, rgb.astype(np.uint8, copy=False), np.asarray(thermal, np.uint8), found))
@@ -92,24 +94,21 @@ class PairSampler:
         self.pairs, self.size, self.seed = pairs, size, seed
         self.names, self.vectors = nouns
         self.index = {name: i for i, name in enumerate(self.names)}
-        self.groups = {s: [p for p in pairs if p.name.startswith(s)] for s in SOURCES}
-        self.groups = {s: g for s, g in self.groups.items() if g} or {"all": pairs}
+        self.groups = by_source(pairs)
 
     def batch(self, step: int, count: int) -> Batch:
         """The batch of training step `step`: `count` crops."""
         rng = np.random.default_rng((self.seed, step))
-        share = np.array([SOURCES.get(s, 1.0) for s in self.groups])
         items = []
         for _ in range(count):
-            group = list(self.groups.values())[rng.choice(len(share), p=share / share.sum())]
-            items.append(self._sample(group[rng.integers(len(group))], rng))
+            items.append(self._sample(any_of(self.groups, rng), rng))
         return Batch(*(np.stack(column) for column in zip(*items, strict=True)))
 
     def _sample(self, pair: Pair, rng: np.random.Generator) -> tuple[Floats, ...]:
         size = self.size
         height, width = pair.thermal.shape
         scale = max(rng.uniform(0.6, 1.3), (size + 1) / min(height, width))
-        colour, heat = (_resize(image, scale) for image in (pair.rgb, pair.thermal))
+        colour, heat = (resized(image, scale) for image in (pair.rgb, pair.thermal))
         height, width = heat.shape
         x, y = self._corner(pair, scale, height, width, rng)
         rgb: Floats = colour[y : y + size, x : x + size].astype(np.float32) / 255
@@ -121,7 +120,7 @@ class PairSampler:
         if rng.random() < 0.5:
             rgb, thermal = rgb[:, ::-1], thermal[:, ::-1]
             objects = [(label, (size - b[2], b[1], size - b[0], b[3])) for label, b in objects]
-        rgb, thermal = _augment(np.ascontiguousarray(rgb), np.ascontiguousarray(thermal), rng)
+        rgb, thermal = augment(np.ascontiguousarray(rgb), np.ascontiguousarray(thermal), rng)
         text, named = self._text([label for label, b in objects if _overlaps(b, size)], rng)
         boost, emphasis, where = _boost(thermal, objects, named)
         return rgb.transpose(2, 0, 1), thermal[None], text, boost[None], emphasis[None], where[None]
@@ -161,7 +160,21 @@ class PairSampler:
         return text.astype(np.float32), set(named)
 
 
-def _resize(image: Image, scale: float) -> Image:
+def by_source(pairs: list[Pair]) -> dict[str, list[Pair]]:
+    """Pairs of every source there is."""
+    groups = {s: [p for p in pairs if p.name.startswith(s)] for s in SOURCES}
+    return {s: g for s, g in groups.items() if g} or {"all": pairs}
+
+
+def any_of(groups: dict[str, list[Pair]], rng: np.random.Generator) -> Pair:
+    """A pair of a source drawn by its share of the batch."""
+    share = np.array([SOURCES.get(s, 1.0) for s in groups])
+    group = list(groups.values())[rng.choice(len(share), p=share / share.sum())]
+    return group[rng.integers(len(group))]
+
+
+def resized(image: Image, scale: float) -> Image:
+    """The picture, so many times as large."""
     return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
 
 
@@ -171,7 +184,7 @@ def _overlaps(box: tuple[float, ...], size: int) -> bool:
     return inside > 0.4 * (x1 - x0) * (y1 - y0)
 
 
-def _augment(rgb: Floats, thermal: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def augment(rgb: Floats, thermal: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Darker nights, smoke, and other thermal contrasts than the recordings hold."""
     if rng.random() < 0.2:
         rgb = rgb * rng.uniform(0.15, 0.7) + rng.normal(0, rng.uniform(0, 0.02), rgb.shape)

@@ -121,7 +121,7 @@ class DepthSampler:
                     for layer in picture.teacher
                 )
                 teachers.append(np.stack([log_depth + shift, log_sigma]))
-        image = np.stack([_augment(p, rng) for p in pictures])
+        image = np.stack([expose(p, rng) for p in pictures])
         return DepthBatch(
             np.ascontiguousarray(image.transpose(0, 3, 1, 2)),
             np.stack(targets)[:, None].astype(np.float32),
@@ -166,7 +166,7 @@ def _boxes(
     return found
 
 
-def _augment(image: Floats, rng: np.random.Generator) -> Floats:
+def expose(image: Floats, rng: np.random.Generator) -> Floats:
     """Other exposures, tints, curves, blur and noise; uint8 H×W×C -> float32 in [0, 1]."""
     picture: Floats = image.astype(np.float32) / 255
     picture = picture.reshape(*picture.shape[:2], -1)

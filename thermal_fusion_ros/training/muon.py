@@ -51,7 +51,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 def split(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Weights of convolutions with more than two filters, and the rest."""
-    matrices = [p for p in model.parameters() if p.dim() == 4 and p.shape[0] > 2]
+    """Weights of convolutions with at least eight filters, and the rest: outputs have fewer."""
+    matrices = [p for p in model.parameters() if p.dim() == 4 and p.shape[0] >= 8]
     chosen = {id(p) for p in matrices}
     return matrices, [p for p in model.parameters() if id(p) not in chosen]

@@ -1,0 +1,180 @@
+"""Training data for objects: real pairs with a detector's labels, simulated ones with exact boxes, as grids of targets.
+
+Labels that may be wrong, and objects that nobody could see, are neither asked for nor forbidden: their cells don't
+count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thermal_fusion_ros.models.objects import CLASSES, STRIDE
+from thermal_fusion_ros.simulation.dataset import Sample
+from thermal_fusion_ros.simulation.truth import ObjectTruth
+from thermal_fusion_ros.training.data import (
+    MIN_SCORE,
+    Floats,
+    Image,
+    Labelled,
+    Pair,
+    any_of,
+    augment,
+    by_source,
+    resized,
+)
+from thermal_fusion_ros.training.depth_data import display, expose
+
+SIZE = (320, 416)  # height and width of a training picture
+SMALLEST = 12  # pixels, the longer side of a box that is worth finding
+GREY = 128  # a picture that is not there; zero to the network
+BLANK = 0.12  # share of pictures without the visible half; as many without the thermal one
+THROUGH = 0.25  # of an object's light that must come through the air for anybody to see it
+BOTH = ("visible", "thermal")
+_MARGIN = 0.65  # a picture may be so much smaller than the canvas
+_LARGEST = 1.4  # times its own size
+_SPREAD = 1 / 7  # of a box: deviation of the Gaussian that says where its middle is
+_NARROWEST = 0.55  # cells, that deviation at least
+_INSIDE = 0.2  # of the Gaussian: cells that say where the edges are
+
+
+@dataclass(frozen=True)
+class ObjectBatch:
+    """rgb B×3×H×W, thermal B×1×H×W in [0, 1]; all others at 1/8: `middle` B×7×h×w, 1 in the middle of objects, falling
+    off around it; `counts` B×7×h×w, 0 where nothing is asked; `edges` B×4×h×w in strides, with `weight` B×1×h×w.
+    """
+
+    rgb: Floats
+    thermal: Floats
+    middle: Floats
+    counts: Floats
+    edges: Floats
+    weight: Floats
+
+
+def simulated_pair(sample: Sample) -> Pair:
+    """A rendered sample as a pair; what the air hides from a camera is not `seen_in` its picture.
+
+    What is hardly visible at all has score 0, and so have machines that are no class of ours.
+    """
+    heat = {o.instance: o for o in sample.thermal_objects}
+    objects = tuple(
+        Labelled(
+            o.label,
+            tuple(float(edge) for edge in o.box),  # type: ignore[arg-type]
+            1.0 if o.visible_share > 0.3 and o.pixels > 60 and o.label in CLASSES else 0.0,
+            tuple(
+                name
+                for name, seen in zip(BOTH, (o, heat.get(o.instance)), strict=True)
+                if seen is not None and _shows(seen)
+            ),
+        )
+        for o in sample.objects
+    )
+    return Pair(f"simulated_{sample.index}", sample.rgb, display(sample.counts).copy(), objects)
+
+
+def _shows(o: ObjectTruth) -> bool:
+    return o.transmission > THROUGH
+
+
+class ObjectSampler:
+    """Batches that depend on (seed, step) alone."""
+
+    def __init__(
+        self, real: list[Pair], simulated: list[Pair], seed: int, size: tuple[int, int] = SIZE
+    ) -> None:
+        """Pairs with all their labels, uncertain ones too."""
+        self.groups, self.simulated, self.seed, self.size = by_source(real), simulated, seed, size
+
+    def batch(self, step: int, real: int, simulated: int) -> ObjectBatch:
+        """The batch of training step `step`: so many pictures of each kind."""
+        rng = np.random.default_rng((self.seed, step, 3))
+        pairs = [any_of(self.groups, rng) for _ in range(real)]
+        pairs += [self.simulated[rng.integers(len(self.simulated))] for _ in range(simulated)]
+        items = [self._sample(pair, rng) for pair in pairs]
+        return ObjectBatch(*(np.stack(column) for column in zip(*items, strict=True)))
+
+    def _sample(self, pair: Pair, rng: np.random.Generator) -> tuple[Floats, ...]:
+        height, width = self.size
+        fit = max(height / pair.thermal.shape[0], width / pair.thermal.shape[1])
+        scale = float(np.exp(rng.uniform(np.log(_MARGIN * fit), np.log(max(_LARGEST, fit)))))
+        colour, heat = (resized(image, scale) for image in (pair.rgb, pair.thermal))
+        slack = np.array(heat.shape) - self.size  # negative: room around the picture
+        top, left = (int(rng.integers(min(0, s), max(0, s) + 1)) for s in slack)
+        rgb: Floats = expose(_placed(colour, top, left, self.size), rng)
+        thermal: Floats = expose(_placed(heat[..., None], top, left, self.size), rng)[..., 0]
+        rgb, thermal = augment(rgb, thermal, rng)
+        shown: tuple[str, ...] = BOTH
+        blank = rng.random()
+        if blank < BLANK:
+            rgb, shown = np.full_like(rgb, GREY / 255), BOTH[1:]
+        elif blank < 2 * BLANK:
+            thermal, shown = np.full_like(thermal, GREY / 255), BOTH[:1]
+        boxes = np.array([o.box for o in pair.objects], np.float32).reshape(-1, 4) * scale
+        boxes -= np.array([left, top, left, top], np.float32)
+        if rng.random() < 0.5:
+            rgb, thermal = rgb[:, ::-1], thermal[:, ::-1]
+            boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
+        sure = np.array([certain(o, shown) for o in pair.objects], bool)
+        grids = targets([o.label for o in pair.objects], boxes, sure, self.size)
+        return np.ascontiguousarray(rgb.transpose(2, 0, 1)), np.ascontiguousarray(thermal[None]), *grids
+
+
+def certain(o: Labelled, shown: tuple[str, ...] = BOTH) -> bool:
+    """Whether the label can be believed, for someone who is shown these pictures; two that agree count more."""
+    enough = o.score >= MIN_SCORE or (o.score > 0 and len(o.seen_in) == 2)
+    return enough and bool(set(shown) & set(o.seen_in))
+
+
+def targets(
+    labels: list[str], boxes: Floats, sure: NDArray[np.bool_], size: tuple[int, int]
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """`middle`, `counts`, `edges` and `weight` (see :class:`ObjectBatch`) of a picture of `size` with these boxes, N×4.
+
+    Boxes may reach out of the picture; one that is mostly outside, or tiny, or not sure, doesn't count.
+    """
+    height, width = size[0] // STRIDE, size[1] // STRIDE
+    y, x = (np.arange(n, dtype=np.float32) + 0.5 for n in (height, width))
+    middle = np.zeros((len(CLASSES), height, width), np.float32)
+    counts = np.ones_like(middle)
+    edges, weight = np.zeros((4, height, width), np.float32), np.zeros((1, height, width), np.float32)
+    inside = np.clip(boxes, 0, [size[1], size[0]] * 2)
+    sides, full = inside[:, 2:] - inside[:, :2], boxes[:, 2:] - boxes[:, :2]
+    fair = (sides.prod(1) > 0.35 * full.prod(1)) & (sides.max(1) >= SMALLEST)
+    order = np.argsort(-sides.prod(1))  # the smaller one is in front
+    for i in order:
+        x0, y0, x1, y1 = inside[i] / STRIDE
+        if sides[i].min() <= 0 or (sure[i] and fair[i]):
+            continue
+        counts[:, int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))] = 0
+    for i in order:
+        if not (sure[i] and fair[i]):
+            continue
+        x0, y0, x1, y1 = inside[i] / STRIDE
+        cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
+        sx, sy = (max(_NARROWEST, _SPREAD * side) for side in (x1 - x0, y1 - y0))
+        # Measured from the cell that holds the middle, so that this one is 1.
+        nearest_x, nearest_y = np.floor([cx, cy]) + 0.5
+        bump = np.exp(
+            -0.5 * (((y - nearest_y) / sy)[:, None] ** 2 + ((x - nearest_x) / sx)[None, :] ** 2)
+        ).astype(np.float32)
+        layer = CLASSES.index(labels[i])
+        middle[layer] = np.maximum(middle[layer], np.where(bump > 0.02, bump, 0))
+        counts[layer][bump > _INSIDE] = 1
+        mine = (bump > _INSIDE) & (bump >= weight[0])
+        weight[0][mine] = bump[mine]
+        reach = np.broadcast_arrays(x[None] - x0, y[:, None] - y0, x1 - x[None], y1 - y[:, None])
+        edges[:, mine] = np.stack(reach)[:, mine]
+    return middle, counts, edges, weight
+
+
+def _placed(image: Image, top: int, left: int, size: tuple[int, int]) -> Image:
+    """The part of the picture from (top, left) on, on a grey canvas; negative: it begins so much later."""
+    canvas = np.full((*size, *image.shape[2:]), GREY, np.uint8)
+    part = image[max(0, top) :, max(0, left) :][: size[0] + min(0, top), : size[1] + min(0, left)]
+    y, x = max(0, -top), max(0, -left)
+    canvas[y : y + part.shape[0], x : x + part.shape[1]] = part
+    return canvas

@@ -1,0 +1,131 @@
+"""Train the object head on the features of a fusion network that stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from thermal_fusion_ros.models.checkpoint import load_fusion, save_objects, shipped
+from thermal_fusion_ros.models.cross_attention import SHARED, CrossAttentionFusion
+from thermal_fusion_ros.models.objects import ObjectHead
+from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
+from thermal_fusion_ros.training import loop
+from thermal_fusion_ros.training.data import load_pairs
+from thermal_fusion_ros.training.object_data import ObjectBatch, ObjectSampler, simulated_pair
+
+
+@dataclass(frozen=True)
+class Settings(loop.LoopSettings):
+    """Everything that shapes a run; stored with its result."""
+
+    steps: int = 6_000
+    batch: int = 8
+    learning_rate: float = 1e-3
+    muon: float = 0.02
+    samples: int = 2_400  # rendered pictures
+    simulated: int = 2  # pictures of a batch that are rendered
+    overlap: float = 1.5
+    edges: float = 0.3
+
+
+def train(
+    data: Path, out: Path, settings: Settings, *, cache: Path, workers: int = 0, stop_at: int | None = None
+) -> Path:
+    """Train, resuming from ``out``; returns the path of the fp16 weights. `cache` keeps rendered pictures.
+
+    The features are those of the shipped fusion weights: train again when these change. Raises :class:`InputError`
+    when data is missing.
+    """
+    dataset = SimulatedDataset(DatasetSpec(count=settings.samples, seed=settings.seed), cache)
+    simulated = [simulated_pair(sample) for sample in dataset.samples(workers)]
+    sampler = ObjectSampler(load_pairs(data, min_score=0.0), simulated, settings.seed)
+    fusion = load_fusion(shipped("cross_attention"))
+    torch.manual_seed(settings.seed)
+    model = ObjectHead()
+    path = out / "objects.safetensors"
+
+    def batch(step: int) -> ObjectBatch:
+        return sampler.batch(step, settings.batch - settings.simulated, settings.simulated)
+
+    def save(average: nn.Module, step: int) -> None:
+        save_objects(path, average, fusion.digest, {"settings": asdict(settings), "step": step})
+
+    with ThreadPoolExecutor(1) as pool:
+        ahead = Ahead(batch, pool)
+        loop.run(
+            model,
+            lambda step: loss_terms(model, shared_features(fusion.model, ahead(step)), ahead(step), settings),
+            save,
+            out,
+            settings,
+            stop_at=stop_at,
+        )
+    return path
+
+
+class Ahead:
+    """Batches by step; the next one is made beside the step that is running."""
+
+    def __init__(self, batch: Callable[[int], ObjectBatch], pool: ThreadPoolExecutor) -> None:
+        self._batch, self._pool = batch, pool
+        self._made: dict[int, Future[ObjectBatch]] = {}
+
+    def __call__(self, step: int) -> ObjectBatch:
+        """The batch of this step."""
+        self._made = {s: self._made.get(s) or self._pool.submit(self._batch, s) for s in (step, step + 1)}
+        return self._made[step].result()
+
+
+@torch.no_grad()
+def shared_features(fusion: CrossAttentionFusion, batch: ObjectBatch) -> list[Tensor]:
+    """What the head reads of a batch."""
+    rgb, thermal = (
+        torch.from_numpy(x).to(memory_format=torch.channels_last) for x in (batch.rgb, batch.thermal)
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        return fusion.encode(rgb, thermal)[SHARED:]
+
+
+def loss_terms(
+    model: ObjectHead, features: list[Tensor], batch: ObjectBatch, settings: Settings
+) -> dict[str, Tensor]:
+    """Every weighted term of the loss of one batch."""
+    with torch.autocast("cpu", torch.bfloat16):
+        logits, edges = model.predict(features)
+    logits, edges = logits.float(), edges.float()
+    middle, counts, true, weight = (
+        torch.from_numpy(x) for x in (batch.middle, batch.counts, batch.edges, batch.weight)
+    )
+    overlap, generalised = _overlap(edges, true.clamp_min(0.05))
+    # Quality focal loss (Li et al., 2020): towards how well the box fits, gently where the network nearly knows.
+    quality = torch.where(weight > 0, overlap.detach().clamp(0, 1), torch.ones(()))
+    goal = middle * quality
+    focus = (goal - torch.sigmoid(logits)).square()
+    score = F.binary_cross_entropy_with_logits(logits, goal, reduction="none") * focus * counts
+    objects = (middle == 1).sum().clamp_min(1)
+    total = weight.sum().clamp_min(1)
+    difference = (torch.log(edges.clamp_min(0.05)) - torch.log(true.clamp_min(0.05))).abs()
+    return {
+        "score": score.sum() / objects,
+        "overlap": settings.overlap * ((1 - generalised) * weight).sum() / total,
+        "edges": settings.edges * (difference.mean(1, keepdim=True) * weight).sum() / total,
+    }
+
+
+def _overlap(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """IoU and generalised IoU (Rezatofighi et al., CVPR 2019), B1hw, of boxes around one cell: edges B4hw."""
+
+    def area(edges: Tensor) -> Tensor:
+        left, top, right, bottom = edges.split(1, dim=1)
+        return (left + right) * (top + bottom)
+
+    shared, around = area(torch.minimum(first, second)), area(torch.maximum(first, second))
+    union = area(first) + area(second) - shared
+    iou = shared / union.clamp_min(1e-6)
+    return iou, iou - (around - union) / around.clamp_min(1e-6)

@@ -30,7 +30,7 @@ def said_by_network(metres: np.ndarray, camera_height: float) -> np.ndarray:
 
 def run(stage: DepthStage, depth: np.ndarray, stamp_ns: int = 0) -> Perception:
     perception = Perception(stamp_ns, "rgb", RGB.copy(), RGB[..., 0].copy())
-    stage(perception, depth, np.full_like(depth, 0.1), RGB, None)
+    stage(perception, depth, np.full_like(depth, 0.1), None, None)
     return perception
 
 
@@ -108,7 +108,7 @@ def test_an_assumed_lens_follows_the_size_of_the_pictures():
     perception = Perception(0, "rgb", wide, wide[..., 0])
     stage.reset()
     depth = np.tile(said_by_network(road(1.4), 1.4), (1, 2))
-    stage(perception, depth, np.full_like(depth, 0.1), wide, None)
+    stage(perception, depth, np.full_like(depth, 0.1), None, None)
     assert perception.depth is not None
     assert perception.depth.shape == (HEIGHT, 2 * WIDTH)
 

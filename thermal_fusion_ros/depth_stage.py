@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,15 +70,15 @@ class DepthStage:
         perception: Perception,
         depth: F32,
         sigma: F32,
-        rgb: NDArray[np.uint8],
+        luma: NDArray[np.uint8] | None,
         thermal: NDArray[np.uint8] | None,
     ) -> None:
         """Fill the depth fields of `perception`.
 
-        `depth`, `sigma` h×w as the network gives them; `rgb` H×W×3 and `thermal` H'×W' are the cameras' own pictures,
-        not registered; thermal None where it is of another moment.
+        `depth`, `sigma` h×w as the network gives them; `luma` H×W and `thermal` H'×W' are the cameras' own pictures,
+        not registered, and needed for parallax alone; thermal None where it is of another moment.
         """
-        height, width = rgb.shape[:2]
+        height, width = perception.fused.shape[:2]
         self._whole = None
         camera = self._camera or self._assumed_for(width, height)
         if camera is not None and camera.size != (width, height):
@@ -96,7 +95,7 @@ class DepthStage:
             perception.stamp_ns,
             relative,
             sigma,
-            gray=np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8) if parallax else None,
+            gray=luma if parallax else None,
             thermal=thermal if parallax else None,
             range_points=None if self._range_points is None else self._range_points.astype(np.float64),
         )

@@ -240,8 +240,10 @@ class Pipeline:
         seen: NDArray[np.uint8] | None = (
             None  # where the thermal camera saw anything, if that is not everywhere
         )
+        luma: NDArray[np.uint8] | None = None
         if self._registrar.level != "none":
-            display, temperature, seen = self._register(rgb, display, temperature)
+            luma = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+            display, temperature, seen = self._register(luma, display, temperature)
         elif display.shape != (height, width):
             self._warn_size(display.shape, (height, width))
             display = self._fit(display, height, width)
@@ -271,20 +273,20 @@ class Pipeline:
                 (outputs["depth"], outputs["sigma"]) if self._external is None else self._external(fused)
             )
             # A frozen thermal picture is of another moment: it says nothing about parallax.
-            self._depth(perception, depth, sigma, rgb, None if view.frozen else view.display)
+            self._depth(perception, depth, sigma, luma, None if view.frozen else view.display)
             perception.stage_ms["depth"] = (time.perf_counter() - done) * 1e3
         return perception
 
     def _register(
-        self, rgb: NDArray[np.uint8], display: NDArray[np.uint8], temperature: NDArray[np.float32] | None
+        self, luma: NDArray[np.uint8], display: NDArray[np.uint8], temperature: NDArray[np.float32] | None
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None, NDArray[np.uint8]]:
         """Thermal picture and temperature in the RGB frame, and where (H×W, 255: fully) they may be believed.
 
         Where the thermal camera saw nothing the network gets the visible luma for both, so that no border shows.
         """
         known = None if self._depth is None else self._depth.last_metres
-        depth = None if known is None else enlarged(known, *rgb.shape[:2])
-        registered = self._registrar(display, depth, rgb)
+        depth = None if known is None else enlarged(known, *luma.shape)
+        registered = self._registrar(display, depth, luma)
         self.registration = {
             "level": registered.level, "confidence": registered.confidence, "drift_px": registered.drift_px,
         }  # fmt: skip
@@ -293,7 +295,6 @@ class Pipeline:
             temperature[registered.valid < FULLY] = np.nan
         image: NDArray[np.uint8] = registered.image
         if registered.valid.min() < FULLY:
-            luma = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
             image = evened(image, luma, registered.valid)
         return image, temperature, registered.valid
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 HELP = "train a network (stages: fusion, depth); resumes a run left in --out"
-SETTINGS = ("steps", "small_steps", "batch", "crop", "samples", "per_world", "seed", "spectrum")
+SETTINGS = ("steps", "small_steps", "batch", "crop", "samples", "per_world", "seed", "spectrum", "text")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--crop", type=int, help="fusion: crop edge in pixels, a multiple of 16")
+    parser.add_argument(
+        "--no-text", dest="text", action="store_const", const=False, help="fusion: never say anything"
+    )
     parser.add_argument(
         "--spectrum",
         choices=["visible", "infrared", "fused"],

@@ -25,9 +25,9 @@ from thermal_fusion_ros.simulation.truth import Truth, find_objects, scene_facts
 
 FIRST_STAMP_NS = 1_000_000_000  # 0 would read as "no stamp" in ROS
 TLINEAR_K = 0.01
-# In real time the thermal camera is rendered with fewer rays, this share of its pixels each way: the lens blurs most of
-# what is lost away in any case, and blurs less for it, so that the picture is as soft as ever.
-LIVE_SHARE = 0.7
+# In real time pictures are rendered with fewer rays, this share of their pixels each way: colour is as soft as a camera
+# with a Bayer pattern, and the thermal lens blurs most of what is lost away in any case, and blurs less for it.
+LIVE_RGB_SHARE, LIVE_THERMAL_SHARE = 0.85, 0.7
 LENS_BLUR_PX, LIVE_BLUR_PX = 0.75, 0.6
 _FLOW_DT = 0.004
 
@@ -93,10 +93,15 @@ class Simulator:
         """The RGB picture taken at second `t`."""
         rig, c = self.rig, self.condition
         view = self._view(rig.rgb, rig.base_from_rgb, t)
-        picture = view.visible()
+        seen = view if self._fine else self._coarser(view, LIVE_RGB_SHARE)
+        picture = seen.visible()
         linear, exposure = picture.radiance, sensors.EXPOSURE_S[c.time]
         if self._fine or exposure > 0.01:
-            linear = sensors.smear(linear, self._flow(view, rig.base_from_rgb, t), exposure)
+            linear = sensors.smear(linear, self._flow(seen, rig.base_from_rgb, t), exposure)
+        if seen is not view:
+            full = (rig.rgb.width, rig.rgb.height)
+            linear = np.asarray(cv2.resize(linear, full, interpolation=cv2.INTER_LINEAR), np.float32)
+            picture = view.visible() if truth else picture
         stamp = FIRST_STAMP_NS + round((t + rig.rgb_timing.latency_s) * 1e9)
         frame = RgbFrame(stamp, sensors.develop(linear, c, self._rng(0, t)), rig.rgb.frame_id)
         return Shot(
@@ -152,9 +157,14 @@ class Simulator:
     def _live_signal(self, view: View) -> NDArray[np.float32]:
         """What arrives at the thermal detector, H×W, from fewer rays than pixels."""
         c = view.camera
-        few = c.resized(max(round(c.width * LIVE_SHARE), 16), max(round(c.height * LIVE_SHARE), 16))
-        signal = View(self.renderer, few, view.pose, view.t, view.moment).thermal().signal
+        signal = self._coarser(view, LIVE_THERMAL_SHARE).thermal().signal
         return np.asarray(cv2.resize(signal, (c.width, c.height), interpolation=cv2.INTER_LINEAR))
+
+    def _coarser(self, view: View, share: float) -> View:
+        """The same view with this share of its pixels each way."""
+        c = view.camera
+        few = c.resized(max(round(c.width * share), 16), max(round(c.height * share), 16))
+        return View(self.renderer, few, view.pose, view.t, view.moment)
 
     @staticmethod
     def _restamped(shot: Shot, stamp: int) -> Shot:

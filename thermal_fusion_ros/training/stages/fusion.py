@@ -42,6 +42,7 @@ class Settings(loop.LoopSettings):
     colour: float = 2.0
     keep_colour: float = 0.5
     keep_ground: float = 0.85
+    text: bool = True  # False: the same network that never hears any, to know what listening costs
     text_gain: float = 0.8  # how much of an object's thermal contrast its name adds
     relevance: float = 0.5
     overshoot: float = 4.0
@@ -125,7 +126,8 @@ def train(
     weights = out / "cross_attention.safetensors"
 
     def terms(step: int) -> dict[str, Tensor]:
-        return loss_terms(model, sampler.batch(step, settings.batch), settings)
+        batch = sampler.batch(step, settings.batch)
+        return loss_terms(model, batch if settings.text else batch.without_text(), settings)
 
     def save(average: nn.Module, step: int) -> None:
         assert isinstance(average, CrossAttentionFusion)

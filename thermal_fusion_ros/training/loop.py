@@ -1,4 +1,7 @@
-"""The training loop that all stages share: resumable at any step, averaged weights, a log to plot."""
+"""The training loop that all stages share: resumable at any step, averaged weights, curves to look at.
+
+One process or many (:mod:`thermal_fusion_ros.training.distributed`); mixed precision where a stage asks for it.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,16 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.training import muon
+from thermal_fusion_ros.training import distributed, muon
 
 STATE = "state.pt"
 WARM_UP = 200  # steps
@@ -62,65 +65,122 @@ def run(
     *,
     stop_at: int | None = None,
     checkpoint_every: int = 500,
+    log_every: int = 50,
 ) -> None:
     """Train `model` on the sum of `loss_terms(step)`, which must depend on the step alone, not on earlier calls.
 
     Takes up the run that was left in `out`. `save(average, step)` writes weights at every checkpoint; `stop_at` ends
-    early, on the same learning-rate schedule. Raises :class:`InputError` when `out` holds another run or a damaged one.
+    early, on the same learning-rate schedule. Under `torchrun` every process calls this; `loss_terms` is then of its
+    own part of the batch, and the first process does the writing. `out`/log.jsonl holds the curves, and so does
+    `out`/tensorboard where tensorboard is installed.
+
+    Raises :class:`InputError` when `out` holds another run or a damaged one.
     """
+    distributed.start()
     model.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).eval()
     steppers = optimisers(model, settings)
     peak = [group["lr"] for stepper in steppers for group in stepper.param_groups]
-    out.mkdir(parents=True, exist_ok=True)
+    place = next(model.parameters()).device.type
+    scaler = torch.amp.GradScaler(  # type: ignore[attr-defined]
+        place, enabled=place != "cpu" and distributed.precision() == torch.float16
+    )
     start, last = 0, min(settings.steps, stop_at or settings.steps)
-    if (out / STATE).exists():
-        state = _read(out / STATE)
-        if state["settings"] != asdict(settings):
-            raise InputError(f"{out}: holds a run with other settings; choose another --out")
+    state = distributed.from_first(_left_in(out, settings) if distributed.rank() == 0 else None)
+    if state is not None:
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
         for stepper, kept in zip(steppers, state["optimisers"], strict=True):
             stepper.load_state_dict(kept)
+        scaler.load_state_dict(state.get("scaler", {})) if scaler.is_enabled() else None
         start = state["step"]
-    window: dict[str, list[float]] = {}
-    clock = time.monotonic()
-    with (out / "log.jsonl").open("a") as log:
-        for step in range(start, last):
-            groups = [group for stepper in steppers for group in stepper.param_groups]
-            for group, highest in zip(groups, peak, strict=True):
-                group["lr"] = highest * rate(step, settings.steps)
-            terms = loss_terms(step)
-            model.zero_grad(set_to_none=True)
-            sum(terms.values(), torch.zeros(())).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            for stepper in steppers:
-                stepper.step()
-            _follow(average, model, min(settings.ema, (step + 1) / (step + 10)))
-            for name, term in terms.items():
-                window.setdefault(name, []).append(float(term.detach()))
-            done = step + 1
-            if done % 50 == 0:
-                line = {k: round(float(np.mean(v)), 5) for k, v in window.items()}
-                line |= {"step": done, "s_per_step": round((time.monotonic() - clock) / 50, 3)}
-                print(json.dumps(line), file=log, flush=True)
-                print(line, flush=True)
-                window.clear()
-                clock = time.monotonic()
-            if done % checkpoint_every == 0 or done == last:
-                state = {"settings": asdict(settings), "step": done, "model": model.state_dict()}
-                state |= {
-                    "average": average.state_dict(),
-                    "optimisers": [stepper.state_dict() for stepper in steppers],
-                }
-                torch.save(state, out / (STATE + ".new"))
-                (out / (STATE + ".new")).replace(out / STATE)
-                save(average, done)
+    terms_of = distributed.shared(model, loss_terms)
+    curves = Curves(out, log_every)
+    for step in range(start, last):
+        groups = [group for stepper in steppers for group in stepper.param_groups]
+        for group, highest in zip(groups, peak, strict=True):
+            group["lr"] = highest * rate(step, settings.steps)
+        terms = terms_of(step)
+        model.zero_grad(set_to_none=True)
+        scaler.scale(sum(terms.values(), torch.zeros((), device=place))).backward()
+        for stepper in steppers:
+            scaler.unscale_(stepper)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for stepper in steppers:
+            scaler.step(stepper)
+        scaler.update()
+        _follow(average, model, min(settings.ema, (step + 1) / (step + 10)))
+        curves.add(step + 1, terms)
+        done = step + 1
+        if (done % checkpoint_every == 0 or done == last) and distributed.rank() == 0:
+            state = {"settings": asdict(settings), "step": done, "model": model.state_dict()}
+            state |= {
+                "average": average.state_dict(),
+                "optimisers": [stepper.state_dict() for stepper in steppers],
+                "scaler": scaler.state_dict(),
+            }
+            torch.save(state, out / (STATE + ".new"))
+            (out / (STATE + ".new")).replace(out / STATE)
+            save(average, done)
+    curves.close()
+
+
+class Curves:
+    """Means of every `every` steps: printed, to log.jsonl, and to TensorBoard where it is installed."""
+
+    def __init__(self, out: Path, every: int) -> None:
+        self.every = every
+        self._window: dict[str, list[Tensor]] = {}
+        self._clock = time.monotonic()
+        self._log: TextIO | None = None
+        self._board: Any = None
+        if distributed.rank() == 0:
+            out.mkdir(parents=True, exist_ok=True)
+            self._log = (out / "log.jsonl").open("a")
+            with suppress(ImportError):
+                from torch.utils.tensorboard import SummaryWriter
+
+                self._board = SummaryWriter(str(out / "tensorboard"))  # type: ignore[no-untyped-call]
+
+    def add(self, done: int, terms: dict[str, Tensor]) -> None:
+        """The terms of the loss of a step; `done` counts from 1."""
+        for name, term in terms.items():
+            self._window.setdefault(name, []).append(term.detach())
+        if done % self.every:
+            return
+        means = distributed.mean({k: float(torch.stack(v).mean()) for k, v in self._window.items()})
+        self._window.clear()
+        line: dict[str, float] = {k: round(v, 5) for k, v in means.items()}
+        line |= {"step": done, "s_per_step": round((time.monotonic() - self._clock) / self.every, 3)}
+        self._clock = time.monotonic()
+        if self._log is not None:
+            print(json.dumps(line), file=self._log, flush=True)
+            print(line, flush=True)
+        if self._board is not None:
+            for name, value in means.items():
+                self._board.add_scalar(f"loss/{name}", value, done)
+            self._board.add_scalar("loss/all", sum(means.values()), done)
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in (self._log, self._board):
+            if file is not None:
+                file.close()
+
+
+def _left_in(out: Path, settings: LoopSettings) -> dict[str, Any] | None:
+    """The state of the run that was left in a folder, if any."""
+    if not (out / STATE).exists():
+        return None
+    state = _read(out / STATE)
+    if state["settings"] != asdict(settings):
+        raise InputError(f"{out}: holds a run with other settings; choose another --out")
+    return state
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:
         raise InputError(f"{path}: not a readable training state; delete it to start afresh") from error
     return state

@@ -1,0 +1,75 @@
+"""What fusion networks share whatever reads the pictures: a decoder that text modulates, and how it makes a picture.
+
+A network gives features of both spectra at five resolutions. The decoder goes from coarse to fine under FiLM at three
+scales; luma is a per-pixel mix of the two sources plus a detail term and, where the text names what is seen
+(:class:`Relevance`), an accent; chroma is the visible image's own, times a gain.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from thermal_fusion_ros.models.colour import to_luma_chroma, to_rgb
+from thermal_fusion_ros.models.cross_attention import Relevance, Residual, Up
+from thermal_fusion_ros.models.guidance import FiLM, GuidanceProjection
+
+SHARED = 2  # the first of the five resolutions that heads beside the picture read
+
+
+class GuidedFusion(nn.Module):
+    """Base of a fusion network; a subclass says in :meth:`encode` what it sees in the two pictures."""
+
+    def __init__(self, widths: tuple[int, int, int, int, int]) -> None:
+        """`widths`: channels of the features at 1, 1/2, 1/4, 1/8, 1/16 of the resolution."""
+        super().__init__()
+        w = widths
+        self.guidance = GuidanceProjection()
+        self.film16 = FiLM(w[4])
+        self.mix16 = Residual(w[4])
+        self.up8 = Up(w[4], w[3])
+        self.relevance = Relevance(w[3])
+        self.up4 = Up(w[3], w[2])
+        self.up2 = Up(w[2], w[1])
+        self.up1 = Up(w[1], w[0], guided=False)
+        self.head = nn.Conv2d(w[0], 4, 3, 1, 1)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+
+    def encode(self, rgb: Tensor, thermal: Tensor) -> list[Tensor]:
+        """Both pictures as one: features at 1, 1/2, 1/4, 1/8, 1/16, before any text comes in."""
+        raise NotImplementedError
+
+    def forward(self, rgb_B3HW: Tensor, thermal_B1HW: Tensor, code_BD: Tensor) -> Tensor:
+        """Fuse.
+
+        rgb_B3HW, thermal_B1HW: [0, 1], H and W multiples of 32. code_BD: guidance codes (D = 64), zero for no text.
+        Returns the fused RGB image B3HW in [0, 1].
+        """
+        fused, _, _ = self.fuse(rgb_B3HW, thermal_B1HW, code_BD)
+        return fused.clamp(0.0, 1.0)
+
+    def fuse(self, rgb: Tensor, thermal: Tensor, code: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """As :meth:`forward`, but not clamped, and with the logit of the text's relevance (at 1/8) and the features
+        that other heads share (1/4, 1/8, 1/16 of :meth:`encode`), which no text changes.
+        """
+        skip = self.encode(rgb, thermal)
+        x = self.mix16(self.film16(skip[4], code))
+        x = self.up8(x, skip[3], code)
+        relevance = self.relevance(x, code)
+        for up, features in zip((self.up4, self.up2, self.up1), (skip[2], skip[1], skip[0]), strict=True):
+            x = up(x, features, code)
+        return compose(rgb, thermal, self.head(x), relevance, code), relevance, skip[SHARED:]
+
+
+def compose(rgb: Tensor, thermal: Tensor, maps_B4HW: Tensor, relevance: Tensor, code: Tensor) -> Tensor:
+    """The fused picture B3HW, not clamped, of what the decoder says per pixel: mix, detail, gain, accent."""
+    mix, detail, gain, accent = maps_B4HW.split(1, dim=1)
+    luma, chroma = to_luma_chroma(rgb)
+    weight = torch.sigmoid(mix)
+    # What is relevant is learned from labels alone. No text, exactly no accent; a code that fades takes it along.
+    said = torch.tanh(code.square().sum(1))[:, None, None, None]
+    where = said * torch.sigmoid(relevance.detach())
+    where = nn.functional.interpolate(where, scale_factor=8.0, mode="bilinear")
+    mixed = weight * luma + (1 - weight) * thermal
+    fused_luma = mixed + 0.5 * torch.tanh(detail) + where * torch.tanh(accent)
+    return to_rgb(fused_luma, chroma * (2 * torch.sigmoid(gain)))

@@ -27,7 +27,7 @@ from thermal_fusion_ros.training.data import (
 )
 from thermal_fusion_ros.training.depth_data import display, expose
 
-SIZE = (320, 416)  # height and width of a training picture
+SIZE = (288, 384)  # height and width of a training picture
 SMALLEST = 12  # pixels, the longer side of a box that is worth finding
 GREY = 128  # a picture that is not there; zero to the network
 BLANK = 0.12  # share of pictures without the visible half; as many without the thermal one

@@ -24,12 +24,12 @@ from thermal_fusion_ros.training.object_data import ObjectBatch, ObjectSampler, 
 class Settings(loop.LoopSettings):
     """Everything that shapes a run; stored with its result."""
 
-    steps: int = 6_000
-    batch: int = 8
+    steps: int = 4_500
+    batch: int = 6
     learning_rate: float = 1e-3
     muon: float = 0.02
     samples: int = 2_400  # rendered pictures
-    simulated: int = 2  # pictures of a batch that are rendered
+    simulated: int = 1  # pictures of a batch that are rendered
     overlap: float = 1.5
     edges: float = 0.3
 

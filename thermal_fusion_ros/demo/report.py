@@ -18,7 +18,7 @@ from thermal_fusion_ros.bags.pictures import write_picture
 from thermal_fusion_ros.bags.sinks import make_folder
 from thermal_fusion_ros.bags.source import SECOND_NS, Arrival
 from thermal_fusion_ros.config import ThermalConfig
-from thermal_fusion_ros.evaluation.depth_picture import coloured
+from thermal_fusion_ros.evaluation.depth_picture import FARTHEST_M, LEGEND_PX, NEAREST_M, coloured, legend
 from thermal_fusion_ros.frames import RgbFrame, ThermalFrame
 from thermal_fusion_ros.sensing.thermal import ThermalProcessor
 
@@ -31,7 +31,7 @@ SHEET = "contact_sheet.png"
 _GAP_PX, _HEADER_PX, _CELL_WIDTH_PX = 6, 34, 480
 _PICTURES = ("visible", "thermal", "fused")
 _DEPTHS_KEPT = 12  # more than the rows of a sheet
-_NEAREST_M, _FARTHEST_M = 1.0, 40.0  # the ends of the colours
+_LEGEND_LEFT_PX = 80  # right of the title
 _PAPER, _INK = 18, 225  # grey levels
 
 
@@ -100,7 +100,7 @@ def contact_sheet(rows: Sequence[Row]) -> NDArray[np.uint8]:
     cell = (_CELL_WIDTH_PX, round(height * _CELL_WIDTH_PX / width))
     titles = [*_PICTURES]
     if any(row.depth is not None for row in rows):
-        titles.append(f"depth, {_NEAREST_M:.0f} to {_FARTHEST_M:.0f} m")
+        titles.append("depth")
     sheet = np.full(
         (
             _HEADER_PX + len(rows) * (cell[1] + _GAP_PX),
@@ -118,7 +118,7 @@ def contact_sheet(rows: Sequence[Row]) -> NDArray[np.uint8]:
             image = (
                 (row.visible, row.thermal, row.fused)[column]
                 if column < len(_PICTURES)
-                else coloured(depth, _NEAREST_M, _FARTHEST_M)
+                else coloured(depth, NEAREST_M, FARTHEST_M)
             )
             colour = image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
             top = _HEADER_PX + index * (cell[1] + _GAP_PX)
@@ -127,6 +127,10 @@ def contact_sheet(rows: Sequence[Row]) -> NDArray[np.uint8]:
             )
             if column == 0:
                 _text(sheet, f"{row.seconds:.1f} s", (left + 8, top + cell[1] - 10), 0.5)
+    if len(titles) > len(_PICTURES):
+        start, end = left + _LEGEND_LEFT_PX, left + cell[0]
+        top = (_HEADER_PX - LEGEND_PX) // 2
+        sheet[top : top + LEGEND_PX, start:end] = legend(end - start, NEAREST_M, FARTHEST_M)
     return sheet
 
 

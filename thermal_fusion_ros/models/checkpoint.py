@@ -20,10 +20,15 @@ from thermal_fusion_ros.language.vocabulary import Vocabulary
 from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
 from thermal_fusion_ros.models.depth import DepthNet
 from thermal_fusion_ros.models.diffusion import Denoiser
+from thermal_fusion_ros.models.diffusion_fusion import DiffusionFusion
 from thermal_fusion_ros.models.objects import CLASSES, ObjectHead
 
 SHIPPED = Path(__file__).parent / "weights"
-ARCHITECTURES: dict[str, type[nn.Module]] = {"cross_attention": CrossAttentionFusion}
+FusionNetwork = CrossAttentionFusion | DiffusionFusion
+ARCHITECTURES: dict[str, type[nn.Module]] = {
+    "cross_attention": CrossAttentionFusion,
+    "diffusion": DiffusionFusion,
+}
 CODES = "vocabulary.codes"
 
 
@@ -31,27 +36,28 @@ CODES = "vocabulary.codes"
 class FusionWeights:
     """A loaded network in evaluation mode, the words it knows, and the hash that identifies its file."""
 
-    model: CrossAttentionFusion
+    model: FusionNetwork
     vocabulary: Vocabulary
     digest: str
 
 
 def save_fusion(
     path: Path,
-    model: CrossAttentionFusion,
+    model: FusionNetwork,
     nouns: list[str],
     centred: NDArray[np.float32],
     about: dict[str, Any],
 ) -> None:
     """Write `model` as fp16 with the codes of `nouns` (their centred CLIP vectors, N×512), atomically."""
-    tensors = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
+    tensors = _halved(model)
     # Codes are those of the stored (fp16) projection, so baked words and encoded ones agree.
     projection = tensors["guidance.linear.weight"].float()
     tensors["guidance.mean"] = (
         model.guidance.mean.float().contiguous()
     )  # 2 KiB, for the same reason kept exact
     tensors[CODES] = torch.from_numpy(centred) @ projection.T
-    metadata = {"architecture": "cross_attention", "nouns": json.dumps(nouns), "about": json.dumps(about)}
+    architecture = next(name for name, kind in ARCHITECTURES.items() if type(model) is kind)
+    metadata = {"architecture": architecture, "nouns": json.dumps(nouns), "about": json.dumps(about)}
     _write(path, tensors, metadata)
 
 
@@ -62,7 +68,11 @@ def load_fusion(path: Path) -> FusionWeights:
     if architecture not in ARCHITECTURES or CODES not in tensors:
         raise InputError(f"{path}: not fusion weights of this package (architecture: {architecture})")
     codes = tensors.pop(CODES).numpy()
-    model = CrossAttentionFusion()
+    model: FusionNetwork
+    if architecture == "diffusion" and "levels" in tensors:
+        model = DiffusionFusion(tuple(tensors["levels"].tolist()))
+    else:
+        model = CrossAttentionFusion()
     _fill(model, path, tensors, str(architecture))
     vocabulary = Vocabulary(tuple(json.loads(metadata["nouns"])), codes)
     return FusionWeights(model.eval(), vocabulary, hashlib.sha256(path.read_bytes()).hexdigest())
@@ -93,6 +103,22 @@ def load_depth(path: Path) -> DepthWeights:
     model = DepthNet(channels=1 if spectrum == "infrared" else 3)
     _fill(model, path, tensors, "depth")
     return DepthWeights(model.eval(), spectrum, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def trunk_for(found: ObjectWeights, fusion: FusionWeights) -> CrossAttentionFusion | None:
+    """The network whose features the head reads, where that is not `fusion` itself.
+
+    Raises :class:`InputError` when it is neither that nor the one that ships.
+    """
+    if found.fusion == fusion.digest:
+        return None
+    shared = load_fusion(shipped("cross_attention"))
+    if found.fusion != shared.digest or not isinstance(shared.model, CrossAttentionFusion):
+        raise InputError(
+            "objects.weights were trained on the features of other fusion weights: run `thermal-fusion train objects` "
+            "with these, or set objects.enabled to false"
+        )
+    return shared.model
 
 
 @dataclass(frozen=True)
@@ -134,17 +160,20 @@ def _halved(model: nn.Module) -> dict[str, Any]:
 
 def save_denoiser(path: Path, model: nn.Module, about: dict[str, Any]) -> None:
     """Write a diffusion model as fp16, atomically."""
-    tensors = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
-    _write(path, tensors, {"architecture": "denoiser", "about": json.dumps(about)})
+    _write(path, _halved(model), {"architecture": "denoiser", "about": json.dumps(about)})
 
 
 def load_denoiser(path: Path) -> Denoiser:
-    """Read what :func:`save_denoiser` wrote, in evaluation mode; :class:`InputError` names what is wrong with the file."""
+    """Read what :func:`save_denoiser` wrote, or the same part of `diffusion` fusion weights, in evaluation mode.
+
+    :class:`InputError` names what is wrong with the file.
+    """
     metadata, tensors = _read(path)
-    if metadata.get("architecture") != "denoiser":
-        raise InputError(
-            f"{path}: not diffusion weights of this package (architecture: {metadata.get('architecture')})"
-        )
+    architecture, prefix = metadata.get("architecture"), "denoiser."
+    if architecture not in ("denoiser", "diffusion"):
+        raise InputError(f"{path}: not diffusion weights of this package (architecture: {architecture})")
+    if architecture == "diffusion":
+        tensors = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
     model = Denoiser()
     _fill(model, path, tensors, "denoiser")
     return model.eval()

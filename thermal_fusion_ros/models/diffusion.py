@@ -12,6 +12,7 @@ pixel alone, so a full frame looks to it like a training crop.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -104,11 +105,9 @@ class Denoiser(nn.Module):
         )
         self.stem = nn.Conv2d(CHANNELS, w[0], 3, 1, 1)
         self.encoders = nn.ModuleList(Block(c) for c in w)
-        self.downs = nn.ModuleList(
-            nn.Conv2d(fine, coarse, 3, 2, 1) for fine, coarse in zip(w, w[1:], strict=False)
-        )
+        self.downs = nn.ModuleList(nn.Conv2d(fine, coarse, 3, 2, 1) for fine, coarse in pairwise(w))
         self.middle = Block(w[-1])
-        self.ups = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in zip(w, w[1:], strict=False))
+        self.ups = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(w))
         self.decoders = nn.ModuleList(Block(c) for c in w[:-1])
         self.out = nn.Conv2d(w[0], CHANNELS, 3, 1, 1)
         nn.init.zeros_(self.out.weight)

@@ -80,6 +80,10 @@ class Batch:
     emphasis: Floats
     named: Floats
 
+    def part(self, items: range) -> Batch:
+        """Some of its items."""
+        return Batch(*(column[list(items)] for column in vars(self).values()))
+
     def without_text(self) -> Batch:
         """The same pictures, and nothing said about them."""
         nothing = {name: np.zeros_like(getattr(self, name)) for name in ("text", "boost", "named")}

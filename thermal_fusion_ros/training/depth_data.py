@@ -103,21 +103,21 @@ class DepthSampler:
         pictures, targets, boxes, teachers = [], [], [], []
         for _ in range(simulated):
             index = int(rng.integers(len(self.images)))
-            window = _window(self.images.shape[1:3], rng)
+            window = random_window(self.images.shape[1:3], rng)
             flip = rng.random() < 0.5
-            pictures.append(_crop(self.images[index], window, flip, cv2.INTER_AREA, size))
-            depth = _crop(self.targets[index].astype(np.float32), window, flip, cv2.INTER_NEAREST, size)
+            pictures.append(cut(self.images[index], window, flip, cv2.INTER_AREA, size))
+            depth = cut(self.targets[index].astype(np.float32), window, flip, cv2.INTER_NEAREST, size)
             targets.append(depth + np.log(window[2] / self.images.shape[2]))
         for k in range(real):
             picture = self.real[int(rng.integers(len(self.real)))]
-            window = _window(picture.image.shape[:2], rng)
+            window = random_window(picture.image.shape[:2], rng)
             flip = rng.random() < 0.5
-            pictures.append(_crop(picture.image, window, flip, cv2.INTER_AREA, size))
+            pictures.append(cut(picture.image, window, flip, cv2.INTER_AREA, size))
             boxes += [(simulated + k, *box) for box in _boxes(picture.objects, window, flip, size)]
             if picture.teacher is not None:
                 shift = np.log(window[2] / picture.image.shape[1])
                 log_depth, log_sigma = (
-                    _crop(layer.astype(np.float32), window, flip, cv2.INTER_LINEAR, size)
+                    cut(layer.astype(np.float32), window, flip, cv2.INTER_LINEAR, size)
                     for layer in picture.teacher
                 )
                 teachers.append(np.stack([log_depth + shift, log_sigma]))
@@ -130,7 +130,7 @@ class DepthSampler:
         )
 
 
-def _window(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[int, int, int, int]:
+def random_window(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[int, int, int, int]:
     """x, y, width, height of a random crop of the ratio of SIZE."""
     height, width = shape[:2]
     widest = min(width, int(height * SIZE[1] / SIZE[0]))
@@ -139,9 +139,10 @@ def _window(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[int, int,
     return int(rng.integers(width - across + 1)), int(rng.integers(height - down + 1)), across, down
 
 
-def _crop(
+def cut(
     image: NDArray[np.generic], window: tuple[int, int, int, int], flip: bool, how: int, size: tuple[int, int]
 ) -> Floats:
+    """A window (x, y, width, height) of a picture at `size`, mirrored or not; `how`: OpenCV's interpolation."""
     x, y, across, down = window
     part = np.ascontiguousarray(image[y : y + down, x : x + across])
     part = cv2.resize(part, size[::-1], interpolation=how).reshape(*size, *image.shape[2:])

@@ -50,7 +50,7 @@ class DiffusionSampler:
         noise = rng.standard_normal(image.shape, np.float32)
         # Stratified: every batch holds all noise levels.
         level = int((index + rng.random()) / count * LEVELS)
-        return image, noise, np.int64(level), np.float32(zoom)
+        return image, noise, np.array(level), np.array(zoom, np.float32)
 
 
 def crop(pair: Pair, size: int, rng: np.random.Generator) -> tuple[Floats, float]:
@@ -58,7 +58,7 @@ def crop(pair: Pair, size: int, rng: np.random.Generator) -> tuple[Floats, float
     height, width = pair.thermal.shape
     most = min(height, width) / size
     reduction = most if rng.random() < WHOLE else float(np.exp(rng.uniform(np.log(FINEST), np.log(most))))
-    edge = min(int(round(size * reduction)), height, width)
+    edge = min(round(size * reduction), height, width)
     x, y = int(rng.integers(width - edge + 1)), int(rng.integers(height - edge + 1))
     four = stacked(
         pair.rgb[y : y + edge, x : x + edge], pair.thermal[y : y + edge, x : x + edge], (size, size)

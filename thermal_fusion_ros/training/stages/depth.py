@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.models.checkpoint import load_depth, load_fusion, save_depth, shipped
-from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
+from thermal_fusion_ros.models.checkpoint import FusionNetwork, load_depth, load_fusion, save_depth, shipped
 from thermal_fusion_ros.models.depth import NATIVE_WIDTH, STRIDE, DepthNet
 from thermal_fusion_ros.models.graph import FUSION_STRIDE
 from thermal_fusion_ros.models.guidance import CODE_DIM
@@ -27,6 +26,7 @@ from thermal_fusion_ros.training.depth_data import (
     pack,
     shrink,
 )
+from thermal_fusion_ros.training.depth_loss import trust_in, weighted_mean
 
 SPECTRA = ("visible", "infrared", "fused")
 FAR = 4.5  # of log depth, canonical unit: about 100 m for a camera at 1.35 m
@@ -105,7 +105,7 @@ def composition(step: int, settings: Settings) -> tuple[int, int, tuple[int, int
     return simulated, real, SIZE
 
 
-def picture(spectrum: str, rgb: Image, thermal: Image, fusion: CrossAttentionFusion | None) -> Image:
+def picture(spectrum: str, rgb: Image, thermal: Image, fusion: FusionNetwork | None) -> Image:
     """What the network of `spectrum` reads, H×W×C uint8, of a registered pair H×W×3 and H×W; `fusion` makes `fused`."""
     if spectrum == "visible":
         return rgb
@@ -115,20 +115,20 @@ def picture(spectrum: str, rgb: Image, thermal: Image, fusion: CrossAttentionFus
     return fuse(fusion, rgb, thermal)
 
 
-def fuse(fusion: CrossAttentionFusion, rgb: Image, thermal: Image, code: Tensor | None = None) -> Image:
+def fuse(fusion: FusionNetwork, rgb: Image, thermal: Image, code: Tensor | None = None) -> Image:
     """H×W×3 and H×W, uint8 of any size -> the fused picture H×W×3, uint8, under a guidance code (1×64) or no text."""
     height, width = thermal.shape
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         fused = fusion(
-            _as_input(rgb, FUSION_STRIDE),
-            _as_input(thermal[..., None], FUSION_STRIDE),
+            as_input(rgb, FUSION_STRIDE),
+            as_input(thermal[..., None], FUSION_STRIDE),
             torch.zeros(1, CODE_DIM) if code is None else code,
         )
     image: Image = (fused[0].float().permute(1, 2, 0) * 255 + 0.5).to(torch.uint8).numpy()
     return image[:height, :width]
 
 
-def real_pictures(pairs: list[Pair], spectrum: str, fusion: CrossAttentionFusion | None) -> list[RealPicture]:
+def real_pictures(pairs: list[Pair], spectrum: str, fusion: FusionNetwork | None) -> list[RealPicture]:
     """Real pairs as the network of `spectrum` sees them, with the teachers' opinion for the fused one."""
     made = (picture(spectrum, p.rgb, p.thermal, fusion) for p in pairs)
     if spectrum != "fused":
@@ -151,12 +151,12 @@ def surest(networks: list[DepthNet], images: tuple[Image, ...]) -> NDArray[np.fl
 def predict(network: DepthNet, image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Log depth and log uncertainty, H×W, of a picture H×W×C uint8 of about the native width."""
     height, width = image.shape[:2]
-    answer = network.eval()(_as_input(image, STRIDE))
+    answer = network.eval()(as_input(image, STRIDE))
     log_depth, log_sigma = (x[0, 0, :height, :width].float().numpy() for x in answer)
     return log_depth, log_sigma
 
 
-def _as_input(image: Image, stride: int) -> Tensor:
+def as_input(image: Image, stride: int) -> Tensor:
     """H×W×C uint8 as 1CHW in [0, 1], mirrored at the bottom and the right to multiples of `stride`."""
     height, width = image.shape[:2]
     padded = np.pad(image, ((0, -height % stride), (0, -width % stride), (0, 0)), mode="reflect")
@@ -174,8 +174,9 @@ def loss_terms(model: nn.Module, batch: DepthBatch, settings: Settings) -> dict[
     terms["labels"] = settings.labels * label_loss(log_depth, batch.boxes)
     if batch.teacher is not None:
         opinion = torch.from_numpy(batch.teacher)
-        weight = torch.sigmoid((-1.6 - opinion[:, 1:]) / 0.3)  # surer than 20 %
-        difference = _centred(log_depth[count:], weight) - _centred(opinion[:, :1], weight)
+        weight = trust_in(opinion[:, 1:])
+        difference = log_depth[count:] - opinion[:, :1]
+        difference = difference - weighted_mean(difference, weight)  # believed up to a factor
         terms["teacher"] = settings.teacher * (difference.abs() * weight).mean()
     return terms
 
@@ -234,10 +235,3 @@ def _mean(image: Tensor, x0: float, y0: float, x1: float, y1: float) -> Tensor:
     left, top = min(max(int(x0), 0), width - 1), min(max(int(y0), 0), height - 1)
     right, bottom = min(max(int(x1) + 1, left + 1), width), min(max(int(y1) + 1, top + 1), height)
     return image[top:bottom, left:right].mean()
-
-
-def _centred(image: Tensor, weight: Tensor) -> Tensor:
-    """Without the weighted mean: teachers are believed up to a factor."""
-    return image - (image * weight).sum((1, 2, 3), keepdim=True) / weight.sum(
-        (1, 2, 3), keepdim=True
-    ).clamp_min(1e-6)

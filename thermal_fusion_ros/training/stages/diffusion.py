@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from thermal_fusion_ros.models.checkpoint import save_denoiser
 from thermal_fusion_ros.models.diffusion import Denoiser, Schedule
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
-from thermal_fusion_ros.training import loop
+from thermal_fusion_ros.training import distributed, loop
 from thermal_fusion_ros.training.data import Pair, load_pairs
 from thermal_fusion_ros.training.depth_data import display
 from thermal_fusion_ros.training.diffusion_data import DiffusionBatch, DiffusionSampler
@@ -21,8 +21,8 @@ from thermal_fusion_ros.training.diffusion_data import DiffusionBatch, Diffusion
 class Settings(loop.LoopSettings):
     """Everything that shapes a run; stored with its result."""
 
-    steps: int = 4_000
-    batch: int = 32
+    steps: int = 2_300
+    batch: int = 40
     crop: int = 64
     learning_rate: float = 1e-3
     muon: float = 0.02
@@ -32,10 +32,10 @@ class Settings(loop.LoopSettings):
 
 def loss_terms(model: nn.Module, batch: DiffusionBatch) -> dict[str, Tensor]:
     """Mean square error of the predicted velocity."""
-    image, noise, level, zoom = (torch.from_numpy(x) for x in vars(batch).values())
+    image, noise, level, zoom = (distributed.tensor(x) for x in vars(batch).values())
     schedule = Schedule()
     noised = schedule.noised(image, noise, level).to(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
+    with distributed.autocast():
         velocity = model(noised, level, zoom)
     return {"velocity": (velocity.float() - schedule.velocity(image, noise, level)).square().mean()}
 
@@ -65,11 +65,11 @@ def train(
     simulated = rendered(settings.samples, settings.seed, cache, workers)
     sampler = DiffusionSampler(load_pairs(data), simulated, settings.simulated, settings.crop, settings.seed)
     torch.manual_seed(settings.seed)
-    model = Denoiser()
+    model = Denoiser().to(distributed.device())
     path = out / "denoiser.safetensors"
 
     def terms(step: int) -> dict[str, Tensor]:
-        return loss_terms(model, sampler.batch(step, settings.batch))
+        return loss_terms(model, sampler.batch(step, settings.batch, distributed.mine(settings.batch)))
 
     def save(average: nn.Module, step: int) -> None:
         save_denoiser(path, average, {"settings": asdict(settings), "step": step})

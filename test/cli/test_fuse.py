@@ -11,6 +11,7 @@ import pytest
 
 from thermal_fusion_ros.bags.pictures import read_thermal, read_visible, write_picture
 from thermal_fusion_ros.cli.main import main
+from thermal_fusion_ros.evaluation.folders import list_depths
 
 Make = Callable[..., Path]
 
@@ -107,6 +108,7 @@ def test_depth_is_relative_without_a_source_and_metres_with_one(
     assert relative.shape == (64, 96)
     assert np.isfinite(relative).all()
     assert read_visible(tmp_path / "relative/a_depth.png").shape == (64, 96, 3)
+    assert list_depths(tmp_path / "relative")["a"][1] is False
 
     # Noise is like nothing the network has seen: take whatever it says.
     all_of_it = ["depth.most_uncertain=10", "depth.nearest_m=0", "depth.farthest_m=10000"]
@@ -116,6 +118,7 @@ def test_depth_is_relative_without_a_source_and_metres_with_one(
     assert "depth of 1: metres" in said.out
     assert "lens unknown" in said.err
     metres = np.load(tmp_path / "metres/a_depth.npy")
+    assert list_depths(tmp_path / "metres")["a"][1] is True
     ratio = metres / relative
     assert np.nanmax(ratio) == pytest.approx(np.nanmin(ratio), rel=0.05)  # the same depth, in metres
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -66,9 +67,36 @@ def test_skipped_pictures_are_on_the_page_and_in_the_exit_code(
     assert html.count("<figure>") == 3
 
 
+def test_depth_beside_fused_pictures(work: Path) -> None:
+    for name in "ab":
+        np.save(f"ours/{name}_depth.npy", np.full((48, 64), 2.0, np.float32))
+    Path("ours/depth.json").write_text(json.dumps({"metres": {"a": True, "b": False}}))
+    assert report("--fused", "ours", "--out", "report.html") == 0
+    html = Path("report.html").read_text()
+    assert html.count("<figcaption>ours, depth</figcaption>") == 2
+
+
+def test_prompts_side_by_side(work: Path) -> None:
+    Path("labels.json").write_text(
+        json.dumps({"val/b": [{"label": "person", "score": 0.9, "box": [20, 15, 40, 35]}]})
+    )
+    more = ["--prompts", "person, car", "--prompt-pictures", "1", "--labels", "labels.json"]
+    assert report("--fused", "ours", *more, "--out", "report.html") == 0
+    html = Path("report.html").read_text()
+    prompts = html[html.index('<section id="prompts">') : html.index('<section id="scores">')]
+    assert "<h3>b</h3>" in prompts  # the one with people
+    assert "<h3>a</h3>" not in prompts
+    captions = re.findall("<figcaption>(.*)</figcaption>", prompts)
+    assert captions[0] == "no prompt"
+    assert re.fullmatch(r"“person”: people [+-]\d+%", captions[1])
+    assert captions[2].startswith("“car”")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["--prompts", "flurb"], "flurb"),
+        (["--prompt-pictures", "0"], "--prompt-pictures 0"),
         (["--bench", "peers.json"], "peers.json"),
         (["--peers", "peers.json", "--peer-pictures", "nowhere"], "no folder nowhere"),
         (["--width", "3"], "--width 3"),

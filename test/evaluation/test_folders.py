@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.evaluation.folders import match
+from thermal_fusion_ros.evaluation.folders import list_depths, match
 
 
 def tree(root: Path, **files: str) -> dict[str, Path]:
@@ -64,3 +64,11 @@ def test_a_folder_that_is_missing_or_empty_is_refused(tmp_path: Path) -> None:
         match(folders)
     with pytest.raises(InputError, match="fused: no folder"):
         match({"visible": tmp_path / "visible", "fused": tmp_path / "fused"})
+
+
+def test_depth_arrays_are_metres_only_where_that_is_said(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}_depth.npy").touch()
+    assert list_depths(tmp_path)["a"] == (tmp_path / "a_depth.npy", False)
+    (tmp_path / "depth.json").write_text('{"metres": {"a": true, "b": false}}')
+    assert {name: metric for name, (_, metric) in list_depths(tmp_path).items()} == {"a": True, "b": False}

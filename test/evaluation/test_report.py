@@ -6,6 +6,7 @@ import base64
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.evaluation.depth_picture import LEGEND_PX
 from thermal_fusion_ros.evaluation.latency import Bar, LatencyGroup
-from thermal_fusion_ros.evaluation.report import Comparison, render
+from thermal_fusion_ros.evaluation.report import Comparison, Depth, render
 
 NAMES = ("plain", "b", "c", "quote'\"&<i>")  # file names are not HTML
 METRICS = ("EN", "Qabf", "N_abf", "VIF")
@@ -46,6 +48,12 @@ def comparison(folder: Path) -> Comparison:
         pictures=pictures,
         latency=(LatencyGroup("bench", bars, 95.0),),
         skipped=("first: x: <b>broken</b>",),
+        prompts={
+            "plain": {
+                "no prompt": np.zeros((60, 80, 3), np.uint8),
+                "“<car>”": np.zeros((60, 80, 3), np.uint8),
+            }
+        },
     )
 
 
@@ -104,7 +112,7 @@ def test_every_picture_is_there_and_shown(opened) -> None:
           .then(() => done(images.map(image => [image.naturalWidth, image.naturalHeight])),
                 error => done(String(error)));"""
     )
-    assert sizes == [[64, 48]] * 16
+    assert sizes == [[80, 60]] * 2 + [[64, 48]] * 16
     assert texts(opened, ".sheet:first-child figcaption") == ["visible", "thermal", "first", "second"]
 
 
@@ -224,3 +232,24 @@ def test_pictures_are_shrunk_but_never_enlarged(tmp_path: Path) -> None:
 def test_methods_without_a_common_picture_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no picture in common"):
         render(Comparison("t", ("EN",), {"a": {"x": {"EN": 1.0}}}, {}, peers={"b": {"y": {"EN": 1.0}}}))
+
+
+def test_prompts_stand_side_by_side(opened) -> None:
+    assert texts(opened, "#prompts figcaption") == ["no prompt", "“<car>”"]
+    assert texts(opened, "#prompts h3") == ["plain"]
+
+
+@pytest.mark.parametrize("metric", [True, False])
+def test_depth_has_a_legend_below(tmp_path: Path, metric: bool) -> None:
+    np.save(tmp_path / "depth.npy", np.full((60, 80), 3.0, np.float32))
+    shown = replace(
+        comparison(tmp_path), pictures={"plain": {"depth": Depth(tmp_path / "depth.npy", metric)}}
+    )
+    assert f'width="64" height="{48 + LEGEND_PX}" alt="depth, plain"' in render(shown, width=64)
+
+
+def test_depth_that_is_no_array_is_named(tmp_path: Path) -> None:
+    (tmp_path / "depth.npy").write_text("no numbers")
+    shown = replace(comparison(tmp_path), pictures={"plain": {"depth": Depth(tmp_path / "depth.npy", True)}})
+    with pytest.raises(InputError, match=r"depth\.npy: not an array of depth"):
+        render(shown)

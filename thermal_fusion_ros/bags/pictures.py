@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from thermal_fusion_ros.bags.source import thermal_kind
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.frames import FramePair, RgbFrame, ThermalFrame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,6 +87,12 @@ def read_thermal(path: Path) -> NDArray[Any]:
     if image.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{path}: {image.dtype} pixels; store thermal pictures with 8 or 16 bits")
     return image
+
+
+def read_pair(pair: PicturePair) -> FramePair:
+    """Both pictures as frames without a time. Raises `InputError` when one is unreadable."""
+    thermal = read_thermal(pair.thermal)
+    return FramePair(RgbFrame(0, read_visible(pair.visible)), ThermalFrame(0, thermal, thermal_kind(thermal)))
 
 
 def write_picture(path: Path, image: NDArray[Any]) -> None:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thermal_fusion_ros.cli._options import add_config_options, progress, read_config
+from thermal_fusion_ros.cli._options import add_config_options, progress, read_config, write_json
 
 if TYPE_CHECKING:
     from thermal_fusion_ros.bags.pictures import PicturePair
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 USUAL_FOV_DEG = 60.0  # of a colour camera on a robot, where nothing else is known
 WORTH_BUILDING = 30  # pictures of one size; building takes about as long as they do
+
+DEPTH_IS = {
+    True: "metres, NaN where invalid or too uncertain",
+    False: "relative, no unit; give --camera-height or --rig for metres",
+}
 
 HELP = "fuse two folders of pictures with matching names"
 
@@ -35,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--depth",
         action="store_true",
-        help="also NAME_depth.npy (float32, farther is larger) and NAME_depth.png",
+        help="also NAME_depth.npy (float32, farther is larger), NAME_depth.png, and depth.json: which are metres",
     )
     parser.add_argument(
         "--camera-height", type=float, metavar="METRES", help="above the ground: makes depth metres"
@@ -51,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from thermal_fusion_ros.bags.pictures import match_pictures
     from thermal_fusion_ros.bags.sinks import make_folder
     from thermal_fusion_ros.cli.main import EXIT_BAD_INPUT
+    from thermal_fusion_ros.evaluation.folders import DEPTHS_FILE
     from thermal_fusion_ros.pipeline import Pipeline
 
     config = read_config(args)
@@ -68,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     plan = [(pipeline_for(_config_for(len(group), config)), group) for group in _by_size(pairs)]
     make_folder(args.out)
     fused = 0
-    depths: Counter[str] = Counter()
+    depths: dict[str, bool] = {}
     try:
         with progress(len(pairs), "pair", "fusing") as bar:
             for pipeline, group in plan:
@@ -84,37 +90,34 @@ def run(args: argparse.Namespace) -> int:
             f"{fused} of {len(pairs)} pairs fused into {args.out}"
             + (f", {len(problems)} problems" * bool(problems))
         )
-        for what, count in depths.items():
-            print(f"depth of {count}: {what}")
+        if depths:
+            write_json(args.out / DEPTHS_FILE, {"metres": depths})
+        for metric, count in Counter(depths.values()).items():
+            print(f"depth of {count}: {DEPTH_IS[metric]}")
     return EXIT_BAD_INPUT if problems else 0
 
 
-def fuse_pair(pipeline: Pipeline, pair: PicturePair, out: Path, depths: Counter[str]) -> str | None:
+def fuse_pair(pipeline: Pipeline, pair: PicturePair, out: Path, depths: dict[str, bool]) -> str | None:
     """Write `out`/NAME.png and, where the pipeline gives depth, NAME_depth.npy and NAME_depth.png.
 
-    Returns what went wrong instead, if something did; `depths` counts depth pictures by what their numbers are.
+    Returns what went wrong instead, if something did; `depths` is told which pictures have depth, and if in metres.
     """
-    from thermal_fusion_ros.bags.pictures import read_thermal, read_visible, write_picture
-    from thermal_fusion_ros.bags.source import thermal_kind
+    from thermal_fusion_ros.bags.pictures import read_pair, write_picture
     from thermal_fusion_ros.errors import InputError
-    from thermal_fusion_ros.frames import FramePair, RgbFrame, ThermalFrame
 
     try:
-        thermal = read_thermal(pair.thermal)
-        frames = FramePair(
-            RgbFrame(0, read_visible(pair.visible)), ThermalFrame(0, thermal, thermal_kind(thermal))
-        )
+        frames = read_pair(pair)
         pipeline.reset()  # pictures of a folder are no film: nothing is carried from one to the next
         perception = pipeline.process(frames)
         write_picture(out / f"{pair.name}.png", perception.fused)
         if perception.relative_depth is not None:
-            depths[write_depth(perception, out, pair.name)] += 1
+            depths[pair.name] = write_depth(perception, out, pair.name)
     except InputError as error:
         return str(error) if pair.name in str(error) else f"{pair.name}: {error}"
     return None
 
 
-def write_depth(perception: Perception, out: Path, name: str) -> str:
+def write_depth(perception: Perception, out: Path, name: str) -> bool:
     """Write NAME_depth.npy and NAME_depth.png; returns whether the numbers are metres."""
     import numpy as np
 
@@ -123,13 +126,12 @@ def write_depth(perception: Perception, out: Path, name: str) -> str:
     from thermal_fusion_ros.geometry.depth_filter import enlarged
 
     assert perception.relative_depth is not None
-    depth, what = perception.depth, "metres, NaN where invalid or too uncertain"
+    depth = perception.depth
     if depth is None:
         depth = enlarged(perception.relative_depth, *perception.fused.shape[:2])
-        what = "relative, no unit; give --camera-height or --rig for metres"
     np.save(out / f"{name}_depth.npy", depth.astype(np.float32, copy=False))
     write_picture(out / f"{name}_depth.png", coloured(depth))
-    return what
+    return perception.depth is not None
 
 
 def _with_lens(config: Config) -> Config:

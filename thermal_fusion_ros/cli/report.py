@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from thermal_fusion_ros.cli import _scoring
 from thermal_fusion_ros.errors import InputError
+
+if TYPE_CHECKING:
+    from thermal_fusion_ros.evaluation.arrays import Picture8
+    from thermal_fusion_ros.evaluation.report import Depth
 
 HELP = "one self-contained HTML page that compares fused pictures, by numbers and by eye"
 EXIT_SOME_SKIPPED = 2
@@ -34,6 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PX",
         help="width of the embedded pictures (default: %(default)s)",
     )
+    parser.add_argument(
+        "--prompts",
+        default="",
+        metavar="LIST",
+        help="e.g. 'person,car': also fuse some of the pairs without a prompt and with each of these, side by side",
+    )
+    parser.add_argument(
+        "--prompt-pictures", type=int, default=6, metavar="N", help="how many pairs (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the page, e.g. report.html")
 
 
@@ -41,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
     """Score, draw and write the page; return 2 when any picture had to be skipped."""
     from thermal_fusion_ros.evaluation import latency, report
 
+    if args.prompt_pictures < 1:
+        raise InputError(f"--prompt-pictures {args.prompt_pictures}: give 1 or more")
     if args.width < 32:
         raise InputError(f"--width {args.width}: give 32 or more")
     peers = _scoring.read_peers(args)
@@ -65,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
             ),
             latency=bench,
             skipped=skipped,
+            prompts=_prompts(args, sorted(set().union(*ours.values()))),
         ),
         args.width,
     )
@@ -79,9 +96,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _pictures(
     args: argparse.Namespace, methods: Mapping[str, Path], peers: Mapping[str, object], names: set[str]
-) -> dict[str, dict[str, Path]]:
-    """Paths by picture name and label, in the order of the sheet; a method that lacks a picture is left out there."""
-    from thermal_fusion_ros.evaluation import folders
+) -> dict[str, dict[str, Path | Depth]]:
+    """What is shown by picture name and label, in the order of the sheet; what a method lacks is left out there."""
+    from thermal_fusion_ros.evaluation import folders, report
 
     places = {
         "visible": args.visible,
@@ -90,7 +107,33 @@ def _pictures(
         **_scoring.peer_folders(args, peers),
     }
     listings = {label: folders.list_pictures(label, folder) for label, folder in places.items()}
-    return {
-        name: {label: paths[name][0] for label, paths in listings.items() if name in paths}
-        for name in sorted(names)
-    }
+    depths = {label: folders.list_depths(folder) for label, folder in methods.items()}
+    sheets: dict[str, dict[str, Path | Depth]] = {}
+    for name in sorted(names):
+        sheet = sheets.setdefault(name, {})
+        for label, paths in listings.items():
+            if name in paths:
+                sheet[label] = paths[name][0]
+            if name in depths.get(label, {}):
+                sheet[f"{label}, depth"] = report.Depth(*depths[label][name])
+    return sheets
+
+
+def _prompts(args: argparse.Namespace, names: list[str]) -> dict[str, dict[str, Picture8]]:
+    """The pictures of `--prompts`: of pairs with labelled people where there are labels, evenly spread."""
+    prompts = [words.strip() for words in args.prompts.split(",") if words.strip()]
+    if not prompts:
+        return {}
+    from tqdm import tqdm
+
+    from thermal_fusion_ros.bags.pictures import match_pictures
+    from thermal_fusion_ros.evaluation import targets
+    from thermal_fusion_ros.evaluation.prompt_pictures import evenly, prompt_pictures
+
+    people = targets.read_people(args.labels) if args.labels else {}
+    pairs = {pair.name: pair for pair in match_pictures(args.visible, args.thermal)[0]}
+    chosen = [
+        pairs[name] for name in evenly([n for n in names if people.get(n)] or names, args.prompt_pictures)
+    ]
+    made = prompt_pictures(chosen, prompts, people)
+    return dict(tqdm(made, total=len(chosen), desc="prompts", unit="pair", disable=args.quiet or None))

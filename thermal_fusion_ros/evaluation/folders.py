@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from pathlib import Path
 from thermal_fusion_ros.bags.pictures import SUFFIXES
 from thermal_fusion_ros.errors import InputError
 
-DEPTH_SUFFIX = "_depth"  # `fuse --depth` writes NAME_depth.png beside NAME.png
+DEPTH_SUFFIX = "_depth"  # `fuse --depth` writes NAME_depth.png and NAME_depth.npy beside NAME.png ...
+DEPTHS_FILE = "depth.json"  # ... and says here which of them are metres
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,18 @@ def list_pictures(role: str, folder: Path) -> dict[str, list[Path]]:
     if not listing:
         raise InputError(f"{role}: no pictures in {folder} (looked for {', '.join(sorted(SUFFIXES))})")
     return dict(listing)
+
+
+def list_depths(folder: Path) -> dict[str, tuple[Path, bool]]:
+    """Depth arrays of a folder by the name of their picture, and whether they are known to be metres."""
+    try:
+        metric = json.loads((folder / DEPTHS_FILE).read_text(encoding="utf-8"))["metres"]
+    except (OSError, ValueError, KeyError, TypeError):
+        metric = {}
+    names = {
+        path.stem.removesuffix(DEPTH_SUFFIX): path for path in sorted(folder.glob(f"*{DEPTH_SUFFIX}.npy"))
+    }
+    return {name: (path, metric.get(name) is True) for name, path in names.items()}
 
 
 def _is_depth_picture(

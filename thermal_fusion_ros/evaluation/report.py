@@ -20,6 +20,7 @@ from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.evaluation import ranking
 from thermal_fusion_ros.evaluation.arrays import Picture8
 from thermal_fusion_ros.evaluation.catalogue import MEASURES
+from thermal_fusion_ros.evaluation.depth_picture import FARTHEST_M, NEAREST_M, coloured, legend
 from thermal_fusion_ros.evaluation.latency import LatencyGroup
 from thermal_fusion_ros.evaluation.pictures import read_picture
 from thermal_fusion_ros.evaluation.ranking import PerImage
@@ -30,24 +31,34 @@ _PEERS = ("#8c8c8c", "#56b4e9", "#e6b800", "#a6761d", "#b2abd2", "#66c2a5", "#7f
 
 
 @dataclass(frozen=True)
+class Depth:
+    """A file of depth, H×W numbers; in metres or without a unit."""
+
+    path: Path
+    metric: bool
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What a report shows.
 
     `ours` and `peers`: scores per picture by method. `pictures`: by picture name, paths by label (visible, thermal,
-    method names), in the order of the sheet. `skipped`: one line for each picture that was left out.
+    method names), in the order of the sheet. `prompts`: the same for pictures (BGR) of one network under several
+    prompts. `skipped`: one line for each picture that was left out.
     """
 
     title: str
     metrics: Sequence[str]
     ours: Mapping[str, PerImage]
-    pictures: Mapping[str, Mapping[str, Path]]
+    pictures: Mapping[str, Mapping[str, Path | Depth]]
     peers: Mapping[str, PerImage] = field(default_factory=dict)
     latency: Sequence[LatencyGroup] = ()
     skipped: Sequence[str] = ()
+    prompts: Mapping[str, Mapping[str, Picture8]] = field(default_factory=dict)
 
 
 def render(comparison: Comparison, width: int = 320) -> str:
-    """The page. Pictures are embedded as JPEG, `width` px wide at most.
+    """The page. Pictures are embedded as JPEG, `width` px wide at most; those of prompts half as wide again.
 
     Raises :class:`InputError` when the methods share no picture, or a picture can't be read.
     """
@@ -75,10 +86,13 @@ def render(comparison: Comparison, width: int = 320) -> str:
             for method, per_image in scores.items()
         },
     }
-    sheets = [
-        {"name": name, "images": [_embedded(label, path, width) for label, path in paths.items()]}
-        for name, paths in sorted(comparison.pictures.items())
-    ]
+    sheets, prompts = (
+        [
+            {"name": name, "images": [_embedded(label, what, widest) for label, what in row.items()]}
+            for name, row in sorted(rows.items())
+        ]
+        for rows, widest in ((comparison.pictures, width), (comparison.prompts, 3 * width // 2))
+    )
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
@@ -91,6 +105,7 @@ def render(comparison: Comparison, width: int = 320) -> str:
         methods=methods,
         latency=comparison.latency,
         sheets=sheets,
+        prompts=prompts,
         skipped=comparison.skipped,
         data=data,
         number=ranking.rounded,
@@ -107,11 +122,14 @@ def _described(metric: str) -> dict[str, Any]:
     }
 
 
-def _embedded(label: str, path: Path, width: int) -> dict[str, Any]:
-    picture = _shrunk(read_picture(path), width)
+def _embedded(label: str, what: Path | Depth | Picture8, width: int) -> dict[str, Any]:
+    if isinstance(what, Depth):
+        picture = _depth_picture(what, width)
+    else:
+        picture = _shrunk(read_picture(what) if isinstance(what, Path) else what, width)
     ok, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 82])
     if not ok:
-        raise InputError(f"{path}: could not be embedded")
+        raise InputError(f"{label}: could not be embedded")
     text = base64.b64encode(encoded.tobytes()).decode()
     return {
         "label": label,
@@ -119,6 +137,17 @@ def _embedded(label: str, path: Path, width: int) -> dict[str, Any]:
         "width": picture.shape[1],
         "height": picture.shape[0],
     }
+
+
+def _depth_picture(depth: Depth, width: int) -> Picture8:
+    """Colours over their legend, BGR; metres of all pictures have the same colours."""
+    try:
+        values = np.asarray(np.load(depth.path), np.float32)
+        ends = (NEAREST_M, FARTHEST_M) if depth.metric else (0.0, 0.0)
+        picture = _shrunk(coloured(values, *ends), width)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{depth.path}: not an array of depth: {error}") from error
+    return np.ascontiguousarray(np.vstack([picture, legend(picture.shape[1], *ends)])[..., ::-1])
 
 
 def _shrunk(picture: Picture8, width: int) -> Picture8:

@@ -13,7 +13,11 @@ pytest.importorskip("open3d", reason="the simulator needs open3d")
 from sensor_msgs.msg import CameraInfo, PointCloud2
 
 from thermal_fusion_ros.geometry.pointcloud import INTENSITY, point_type
+from thermal_fusion_ros.geometry.poses import FrameTree
+from thermal_fusion_ros.messages import stamp_ns
 from thermal_fusion_ros.simulation.actors import Track
+from thermal_fusion_ros.simulation.recording import BASE, MAP
+from thermal_fusion_ros.simulation.rig import base_pose
 from thermal_fusion_ros.simulation.simulator import Simulator
 
 from ..simulation.scenes import WALL_M, bare_world, small
@@ -25,7 +29,17 @@ GROUND_M = 0.06  # above it a point belongs to something
 WITHIN = 0.05  # of the distance
 
 
-@pytest.mark.parametrize("seconds", [0.0, 2.0])
+def poses(simulator, seconds, now_ns):
+    """What TF knows: the cameras on the robot, and its odometry, which says nothing at the moment of the picture."""
+    rig, tree = simulator.rig, FrameTree()
+    tree.add(BASE, rig.rgb.frame_id, now_ns, rig.base_from_rgb, static=True)
+    for later in (-0.07, -0.02, 0.03, 0.08):
+        moment_ns = now_ns + round(later * 1e9)
+        tree.add(MAP, BASE, moment_ns, base_pose(simulator.world, seconds + later), static=False)
+    return tree
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2.0])
 def test_the_box_is_where_the_world_has_it(bench, seconds):
     config = small(width=320, height=240, quality="live")
     way = Track([[-0.5, 0.2], [3.0, 1.0]], 0.5, closed=False)  # neither straight at it nor along an axis
@@ -64,8 +78,10 @@ def test_the_box_is_where_the_world_has_it(bench, seconds):
     assert clouds[-1].header.frame_id == camera.frame_id
     points = np.stack([cloud[axis] for axis in "xyz"], axis=-1).astype(np.float64)
     points = points[np.isfinite(points).all(axis=1)]
-    in_map = points @ truth.world_from_camera[:3, :3].T + truth.world_from_camera[:3, 3]  # what TF would do
-    eye = truth.world_from_camera[:3, 3]
+    taken_ns = stamp_ns(clouds[-1])
+    seen_from = poses(simulator, seconds, taken_ns).lookup(MAP, clouds[-1].header.frame_id, taken_ns)
+    in_map = points @ seen_from[:3, :3].T + seen_from[:3, 3]
+    eye = seen_from[:3, 3]
     box = in_map[(in_map[:, 2] > GROUND_M) & (in_map[:, 0] < WALL_M - 0.5)]
     assert len(box) > 500
     tolerance = WITHIN * np.linalg.norm((LOW + HIGH) / 2 - eye)

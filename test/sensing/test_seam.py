@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from thermal_fusion_ros.sensing.seam import CELL_PX, REACH, evened
+from thermal_fusion_ros.sensing.seam import CELL_PX, NARROW, REACH, evened
 
 HEIGHT, WIDTH = 240, 320
 
@@ -41,12 +41,15 @@ def test_detail_stays_where_brightness_changes():
     assert row[0::4].mean() - row[2::4].mean() > 12
 
 
-def test_a_view_that_covers_all_is_left_alone():
+@pytest.mark.parametrize("hole", [np.s_[100:104, 200:204], np.s_[60:240, 150:170]], ids=["small", "strip"])
+def test_a_hole_behind_an_edge_dims_nothing_around_it(hole):
+    """A person is dark in the visible picture and bright in thermal; beside her the thermal camera sees nothing."""
     thermal, luma, _ = pictures()
     valid = np.full_like(thermal, 255)
-    valid[100:104, 200:204] = 0  # a small hole behind an edge
+    valid[hole] = 0
     image = evened(thermal, luma, valid)
-    np.testing.assert_array_equal(image[:, :100], thermal[:, :100])
+    np.testing.assert_array_equal(image[valid > 0], thermal[valid > 0])
+    np.testing.assert_array_equal(image[valid == 0], luma[valid == 0])
 
 
 def in_floats(thermal, luma, valid):
@@ -60,9 +63,11 @@ def in_floats(thermal, luma, valid):
     difference = cv2.GaussianBlur(difference, (0, 0), 1.0) / np.maximum(
         cv2.GaussianBlur(share, (0, 0), 1.0), 1e-3
     )
-    full = np.pad((covered > 0.99).astype(np.uint8), 1, constant_values=1)
-    distance = cv2.distanceTransform(full, cv2.DIST_L2, 3)[1:-1, 1:-1] * (width / cells[0])
-    near = np.clip(1 - distance / (REACH * width), 0, 1)
+    rim = NARROW - 1
+    missing = np.pad((covered <= 0.99).astype(np.uint8), rim, constant_values=1)
+    wide = cv2.morphologyEx(missing, cv2.MORPH_OPEN, np.ones((NARROW, NARROW), np.uint8))
+    distance = cv2.distanceTransform(1 - wide[rim:-rim, rim:-rim], cv2.DIST_L2, 3)
+    near = np.clip(1 - distance / (REACH * cells[0]), 0, 1)
     shift = cv2.resize(
         difference * near * near * (3 - 2 * near), (width, height), interpolation=cv2.INTER_CUBIC
     )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 
 CELL_PX = 16  # brightness is that of cells of this edge
+NARROW = 5  # cells; what is less wide and inside the picture is a hole
 REACH = 0.14  # of the width: how far from the end brightness begins to change
 FULLY = 255  # of a mask of what the thermal camera sees
 
@@ -25,22 +26,33 @@ def evened(thermal: Bytes, luma: Bytes, valid: Bytes) -> Bytes:
     """
     height, width = thermal.shape
     cells = (max(1, width // CELL_PX), max(1, height // CELL_PX))
-    covered = _cells(valid, cells) / FULLY
+    covered = _cells(valid, cells) / np.float32(FULLY)
     # Means over what is covered alone: beyond the end a warped picture holds nothing.
     share = np.maximum(covered, 1e-3)
     inside = _weighted(luma, valid)
     difference = _cells(inside, cells) - _cells(_weighted(thermal, valid), cells)
     spread = np.maximum(cv2.GaussianBlur(share, (0, 0), 1.0), 1e-3)
     difference = np.asarray(cv2.GaussianBlur(difference, (0, 0), 1.0) / spread, np.float32)
-    full = np.pad((covered > 0.99).astype(np.uint8), 1, constant_values=1)  # the picture's own edge is no end
-    distance = cv2.distanceTransform(full, cv2.DIST_L2, 3)[1:-1, 1:-1] * (width / cells[0])
-    near = np.clip(1 - distance / (REACH * width), 0, 1)
+    distance = cv2.distanceTransform(1 - _end(covered), cv2.DIST_L2, 3)  # cells; huge where there is no end
+    near = np.clip(1 - distance / (REACH * cells[0]), 0, 1)
     shift = (difference * (near * near * (3 - 2 * near))).astype(np.float32)
     # What is smooth at a quarter of the size is smooth: the rest may be the cheap kind of enlarging.
     quarter = (max(1, width // 4), max(1, height // 4))
     coarse = cv2.resize(shift, quarter, interpolation=cv2.INTER_CUBIC)
     bright = np.asarray(cv2.add(thermal, cv2.resize(coarse, (width, height)), dtype=cv2.CV_8U), np.uint8)
     return np.asarray(cv2.add(_weighted(bright, valid), cv2.subtract(luma, inside)), np.uint8)
+
+
+def _end(covered: NDArray[np.float32]) -> Bytes:
+    """1 where the view has ended, of cells: what is not covered, as far as it is wide or at the picture's edge.
+
+    A hole in between, where something hides a place from the thermal camera alone, is no end: whoever stands there
+    must not become as dark as the visible picture.
+    """
+    rim = NARROW - 1  # beyond the picture there is nothing: what touches its edge is wide enough
+    missing = np.pad((covered <= 0.99).astype(np.uint8), rim, constant_values=1)
+    wide = cv2.morphologyEx(missing, cv2.MORPH_OPEN, np.ones((NARROW, NARROW), np.uint8))
+    return np.ascontiguousarray(wide[rim:-rim, rim:-rim], np.uint8)
 
 
 def _weighted(image: Bytes, valid: Bytes) -> Bytes:

@@ -147,7 +147,7 @@ def write_report(folder: Path, report: ReplayReport, rows: Sequence[Row]) -> Non
     how = "to the fusion node over DDS" if report.mode == "dds" else "through the pipeline without ROS"
     lines = [f"# {report.source}", "", f"Played {how} on {machine['system']}, {machine['cpus']} CPUs.", ""]
     lines += ["| | |", "|---|---|", *(f"| {label} | {value} |" for label, value in report.rows())]
-    lines += [f"\n![visible, thermal and fused]({SHEET})"] if rows else []
+    lines += [f"\n![visible, thermal, fused and depth]({SHEET})"] if rows else []
     lines += ["", *(f"- {note}" for note in report.notes)]
     (folder / "report.md").write_text("\n".join(lines).rstrip() + "\n")
 

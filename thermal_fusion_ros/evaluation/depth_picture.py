@@ -34,8 +34,8 @@ def legend(width: int, nearest: float = 0.0, farthest: float = 0.0) -> NDArray[n
     """RGB LEGEND_PX×`width`×3: the colours of :func:`coloured` from `nearest` to `farthest` metres; relative if 0."""
     strip = _colours(np.linspace(0, 1, width, dtype=np.float32)[None].repeat(LEGEND_PX, 0))
     if nearest <= 0 or farthest <= 0:
-        _write(strip, "near", 2)
-        _write(strip, "far, no unit", width - 2, 1.0)
+        for word, share in (("near", 0.0), ("no unit", 0.5), ("far", 1.0)):
+            _write(strip, word, round(share * (width - 1)), share)
         return strip
     for mark in _MARKS_M:
         if nearest <= mark <= farthest:
@@ -58,8 +58,9 @@ def _colours(share: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _write(strip: NDArray[np.uint8], text: str, x: int, share_left: float = 0.0) -> None:
-    """White on black edges; `share_left` of the text lies left of `x`."""
+    """Black on bright colours, white on dark ones; `share_left` of the text lies left of `x`."""
     (width, height), _ = cv2.getTextSize(text, _FONT, _FONT_SIZE, 1)
-    origin = (round(x - share_left * width), (LEGEND_PX + height) // 2)
-    for colour, thickness in ((0, 3), (255, 1)):
-        cv2.putText(strip, text, origin, _FONT, _FONT_SIZE, (colour,) * 3, thickness, cv2.LINE_AA)
+    left = round(x - share_left * width)
+    ink = 0 if strip[0, max(left, 0) : left + width].mean() > 100 else 255
+    origin = (left, (LEGEND_PX + height) // 2)
+    cv2.putText(strip, text, origin, _FONT, _FONT_SIZE, (ink,) * 3, 1, cv2.LINE_AA)

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from thermal_fusion_ros.config import EngineConfig
 from thermal_fusion_ros.engine.base import Outputs
 from thermal_fusion_ros.engine.cache import EngineCache
+from thermal_fusion_ros.engine.openvino_rewrites import rewrite
 from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
 
 if TYPE_CHECKING:
     import openvino
 
 DEVICE = "CPU"
+FORM = 2  # of stored models: a new one whenever what is done to them changes
 
 
 class OpenVinoEngine:
@@ -64,7 +66,7 @@ def _converted(
     """The graph as an OpenVINO model. Conversion takes seconds, so its result is kept; compiling takes little."""
     import openvino
 
-    key = cache.key(graph, "openvino", size=f"{width}x{height}", openvino=openvino.__version__)
+    key = cache.key(graph, "openvino", size=f"{width}x{height}", openvino=openvino.__version__, form=FORM)
     if (folder := cache.load(key)) is not None:
         return core.read_model(folder / "graph.xml")
     example = example_inputs(height, width)
@@ -72,6 +74,9 @@ def _converted(
         warnings.simplefilter("ignore", FutureWarning)  # torch.export's own, about torch's own internals
         program = torch.export.export(graph, example)
         model = openvino.convert_model(program, example_input=example)
+    # The converter forgets the sizes of inputs, and code for sizes that are known only at run time is half as fast.
+    model.reshape({port: list(x.shape) for port, x in zip(model.inputs, example, strict=True)})
+    rewrite(model)
 
     def write(folder: Path) -> None:
         openvino.save_model(model, folder / "graph.xml", compress_to_fp16=False)

@@ -17,6 +17,7 @@ from benchmark.fusion_tables import by_source, fusion, people
 from benchmark.latency_table import latency
 from benchmark.markdown import calls, fill
 from benchmark.metric_speed import metric_speed
+from benchmark.object_tables import objects
 from benchmark.pointcloud import pointcloud
 from benchmark.prompt_table import prompt
 from benchmark.registration import registration
@@ -30,6 +31,7 @@ TABLES: dict[str, Callable[..., str]] = {
     "prompt": prompt,
     "depth": depth,
     "ordering": ordering,
+    "objects": objects,
     "registration": registration,
     "metric-speed": metric_speed,
     "latency": latency,

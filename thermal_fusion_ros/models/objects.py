@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from thermal_fusion_ros.language.scene import LABELS, Box
+from thermal_fusion_ros.detections import LABELS, Detection
+from thermal_fusion_ros.geometry.boxes import iou
 from thermal_fusion_ros.models.cross_attention import SHARED, WIDTHS
 from thermal_fusion_ros.models.depth import Residual, Up, conv
 
@@ -80,7 +81,7 @@ class ObjectHead(nn.Module):
 
 def decode(
     scores: NDArray[Any], edges: NDArray[Any], threshold: float = MIN_SCORE, most: int = MOST
-) -> list[tuple[str, Box, float]]:
+) -> list[Detection]:
     """Detections (label, x0 y0 x1 y1 in pixels, score) of one picture, best first.
 
     `scores` 7×h×w and `edges` 4×h×w as :class:`ObjectHead` returns them, without the batch. Of boxes of one class that
@@ -100,15 +101,6 @@ def decode(
         if not rivals[i, kept].any():
             kept.append(i)
     return [
-        (CLASSES[label[i]], (float(x0), float(y0), float(x1), float(y1)), float(score[i]))
+        Detection(CLASSES[label[i]], (float(x0), float(y0), float(x1), float(y1)), float(score[i]))
         for i, (x0, y0, x1, y1) in zip(kept, boxes[kept], strict=True)
     ]
-
-
-def iou(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
-    """Intersection over union, N×M, of boxes N×4 and M×4 (x0 y0 x1 y1)."""
-    a, b = first[:, None].astype(np.float64), second[None].astype(np.float64)
-    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    shared = np.clip(sides, 0, None).prod(2)
-    total = (a[..., 2:] - a[..., :2]).prod(2) + (b[..., 2:] - b[..., :2]).prod(2) - shared
-    return np.asarray(shared / np.maximum(total, 1e-9))

@@ -53,6 +53,10 @@ class ObjectBatch:
     edges: Floats
     weight: Floats
 
+    def part(self, items: range) -> ObjectBatch:
+        """Some of its items."""
+        return ObjectBatch(*(column[list(items)] for column in vars(self).values()))
+
 
 def simulated_pair(sample: Sample) -> Pair:
     """A rendered sample as a pair; what the air hides from a camera is not `seen_in` its picture.

@@ -11,13 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from thermal_fusion_ros.detections import Detection
 from thermal_fusion_ros.models.checkpoint import load_fusion, save_objects, shipped
 from thermal_fusion_ros.models.cross_attention import SHARED, CrossAttentionFusion
-from thermal_fusion_ros.models.objects import ObjectHead
+from thermal_fusion_ros.models.graph import FUSION_STRIDE
+from thermal_fusion_ros.models.objects import MIN_SCORE, ObjectHead, decode
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
-from thermal_fusion_ros.training import loop
-from thermal_fusion_ros.training.data import load_pairs
+from thermal_fusion_ros.training import distributed, loop
+from thermal_fusion_ros.training.data import Floats, Image, load_pairs
 from thermal_fusion_ros.training.object_data import ObjectBatch, ObjectSampler, simulated_pair
+from thermal_fusion_ros.training.stages.depth import as_input
 
 
 @dataclass(frozen=True)
@@ -46,26 +49,26 @@ def train(
     simulated = [simulated_pair(sample) for sample in dataset.samples(workers)]
     sampler = ObjectSampler(load_pairs(data, min_score=0.0), simulated, settings.seed)
     fusion = load_fusion(shipped("cross_attention"))
+    assert isinstance(fusion.model, CrossAttentionFusion)
     torch.manual_seed(settings.seed)
-    model = ObjectHead()
+    model = ObjectHead().to(distributed.device())
+    network = fusion.model.to(distributed.device())
     path = out / "objects.safetensors"
 
     def batch(step: int) -> ObjectBatch:
-        return sampler.batch(step, settings.batch - settings.simulated, settings.simulated)
+        whole = sampler.batch(step, settings.batch - settings.simulated, settings.simulated)
+        return whole.part(distributed.mine(settings.batch))
+
+    def terms(step: int) -> dict[str, Tensor]:
+        found = ahead(step)
+        return loss_terms(model, shared_features(network, found.rgb, found.thermal), found, settings)
 
     def save(average: nn.Module, step: int) -> None:
         save_objects(path, average, fusion.digest, {"settings": asdict(settings), "step": step})
 
     with ThreadPoolExecutor(1) as pool:
         ahead = Ahead(batch, pool)
-        loop.run(
-            model,
-            lambda step: loss_terms(model, shared_features(fusion.model, ahead(step)), ahead(step), settings),
-            save,
-            out,
-            settings,
-            stop_at=stop_at,
-        )
+        loop.run(model, terms, save, out, settings, stop_at=stop_at)
     return path
 
 
@@ -83,28 +86,37 @@ class Ahead:
 
 
 @torch.no_grad()
-def shared_features(fusion: CrossAttentionFusion, batch: ObjectBatch) -> list[Tensor]:
-    """What the head reads of a batch."""
-    rgb, thermal = (
-        torch.from_numpy(x).to(memory_format=torch.channels_last) for x in (batch.rgb, batch.thermal)
-    )
+def shared_features(fusion: CrossAttentionFusion, rgb: Floats, thermal: Floats) -> list[Tensor]:
+    """What the head reads of pictures B×3×H×W and B×1×H×W in [0, 1]."""
+    pictures = (distributed.tensor(x).to(memory_format=torch.channels_last) for x in (rgb, thermal))
+    with distributed.autocast():
+        return fusion.encode(*pictures)[SHARED:]
+
+
+@torch.inference_mode()
+def detect(
+    fusion: CrossAttentionFusion, head: ObjectHead, rgb: Image, thermal: Image, threshold: float = MIN_SCORE
+) -> list[Detection]:
+    """Objects in a registered pair H×W×3 and H×W, uint8 of any size."""
     with torch.autocast("cpu", torch.bfloat16):
-        return fusion.encode(rgb, thermal)[SHARED:]
+        features = fusion.encode(as_input(rgb, FUSION_STRIDE), as_input(thermal[..., None], FUSION_STRIDE))
+        scores, edges = head(features[SHARED:])
+    return decode(scores[0].float().numpy(), edges[0].float().numpy(), threshold)
 
 
 def loss_terms(
     model: ObjectHead, features: list[Tensor], batch: ObjectBatch, settings: Settings
 ) -> dict[str, Tensor]:
     """Every weighted term of the loss of one batch."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with distributed.autocast():
         logits, edges = model.predict(features)
     logits, edges = logits.float(), edges.float()
     middle, counts, true, weight = (
-        torch.from_numpy(x) for x in (batch.middle, batch.counts, batch.edges, batch.weight)
+        distributed.tensor(x) for x in (batch.middle, batch.counts, batch.edges, batch.weight)
     )
     overlap, generalised = _overlap(edges, true.clamp_min(0.05))
     # Quality focal loss (Li et al., 2020): towards how well the box fits, gently where the network nearly knows.
-    quality = torch.where(weight > 0, overlap.detach().clamp(0, 1), torch.ones(()))
+    quality = torch.where(weight > 0, overlap.detach().clamp(0, 1), torch.ones_like(overlap))
     goal = middle * quality
     focus = (goal - torch.sigmoid(logits)).square()
     score = F.binary_cross_entropy_with_logits(logits, goal, reduction="none") * focus * counts

@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.language.vocabulary import load_nouns
 from thermal_fusion_ros.models.checkpoint import load_denoiser, load_depth, save_fusion, shipped
+from thermal_fusion_ros.models.diffusion import LEVELS
 from thermal_fusion_ros.models.diffusion_fusion import NOISE_LEVELS, DiffusionFusion
 from thermal_fusion_ros.models.guidance import CLIP_DIM
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
@@ -25,20 +27,21 @@ from thermal_fusion_ros.training.whole_pictures import WholeBatch, WholeSampler
 class Settings(LossSettings):
     """Everything that shapes a run; stored with its result."""
 
-    steps: int = 1_500
+    steps: int = 1_200
     batch: int = 4  # crops
     crop: int = 192
     learning_rate: float = 1.5e-3
     muon: float = 0.02
     ema: float = 0.995
-    difference: float = 0.16
-    steepness: float = 1.06  # of edges, against the steeper source's
+    difference: float = 0.25
+    steepness: float = 1.08  # of edges, against the steeper source's
     text: bool = True
     levels: tuple[int, ...] = NOISE_LEVELS
     whole: int = 2  # whole pictures in a batch, with a reference depth
     whole_weight: float = 0.3  # of their fusion terms
-    depth: float = 0.5  # the depth-driven loss; 0: without
+    depth: float = 1.0  # the depth-driven loss; 0: without
     samples: int = 1_200  # rendered pictures
+    real: int = 120  # real pairs that have a reference depth
 
 
 def train(
@@ -59,17 +62,23 @@ def train(
 
     Raises :class:`InputError` when something is missing or `out` holds another run.
     """
+    wrong = [level for level in settings.levels if not 0 <= level < LEVELS]
+    if wrong or not settings.levels:
+        raise InputError(
+            f"--levels {' '.join(map(str, settings.levels))}: noise levels from 0 to {LEVELS - 1}"
+        )
     names, raw = load_nouns(data / "clip_text")
     vectors, mean = centred(raw)
     pairs = load_pairs(data)
     sampler = PairSampler(pairs, (names, vectors), settings.crop, settings.seed)
     networks = [load_depth(shipped(f"depth_{spectrum}")).model for spectrum in ("visible", "infrared")]
-    samples = SimulatedDataset(DatasetSpec(count=settings.samples, seed=settings.seed), cache).samples(
-        workers
-    )
+    samples = []
+    if settings.samples:
+        spec = DatasetSpec(count=settings.samples, seed=settings.seed)
+        samples = list(SimulatedDataset(spec, cache).samples(workers))
     wholes = WholeSampler(
         [whole_pictures.simulated(sample) for sample in samples],
-        [whole_pictures.real(pair, networks) for pair in pairs],
+        [whole_pictures.real(pair, networks) for pair in pairs[:: -(-len(pairs) // settings.real)]],
         settings.seed,
     )
     judge = DepthJudge(*networks)

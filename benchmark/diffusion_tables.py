@@ -1,0 +1,152 @@
+"""The diffusion model: how well it denoises, and what each part of the fusion method is worth."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from safetensors import safe_open
+
+from benchmark.context import Context
+from benchmark.depth_tables import COUNT, FARTHEST_M
+from benchmark.markdown import table
+from thermal_fusion_ros.evaluation import ranking
+from thermal_fusion_ros.evaluation.denoising import noise_errors
+from thermal_fusion_ros.evaluation.depth_metrics import score_depth
+from thermal_fusion_ros.evaluation.fusion_metrics import COMMON
+from thermal_fusion_ros.evaluation.targets import read_people, signal_to_clutter
+from thermal_fusion_ros.models.checkpoint import load_denoiser, load_depth, load_fusion, shipped
+from thermal_fusion_ros.simulation.dataset import DatasetSpec, Sample, SimulatedDataset
+from thermal_fusion_ros.training.data import Pair, load_pairs
+from thermal_fusion_ros.training.depth_data import display
+from thermal_fusion_ros.training.diffusion_data import crop
+from thermal_fusion_ros.training.stages.depth import fuse, predict
+
+LEVELS = [10, 50, 100, 250, 500, 750, 900, 980]
+EDGE = 64  # pixels of the crops that are denoised
+# What is left out of the shipped method, as arguments of `train fusion --model diffusion`.
+VARIANTS = {
+    "all of it": [],
+    "no depth-driven loss": ["--no-depth-loss"],
+    "one noise level (50)": ["--levels", "50"],
+}
+
+
+def denoising(context: Context) -> str:
+    """Error of the predicted noise on validation pairs, whole and in part; noise has a variance of 1."""
+    known, _ = _crops(load_pairs(context.data), 4)
+    images, zooms = _crops(load_pairs(context.data, "val"), 1)
+    rows = noise_errors(load_denoiser(shipped("diffusion")), known, images, zooms, LEVELS)
+    columns = [field.name for field in dataclasses.fields(rows[0])]
+    lines = [[str(row.level), *(f"{getattr(row, name):.4f}" for name in columns[1:])] for row in rows]
+    heads = ["noise level", "diffusion model", "predict zero", "scaled input", "Wiener filter"]
+    return table(heads, lines)
+
+
+def _crops(pairs: list[Pair], each: int) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(0)
+    images, zooms = zip(*(crop(pair, EDGE, rng) for pair in pairs for _ in range(each)), strict=True)
+    return torch.from_numpy(np.stack(images)), torch.tensor(zooms)
+
+
+def ablation(context: Context) -> str:
+    """What each part is worth: all variants trained with the same seed, data and steps, from one diffusion model.
+
+    Trains what has not been trained, into `work`/ablation.
+    """
+    rows = []
+    for name, options in VARIANTS.items():
+        weights = _trained(context, name, options)
+        scores = context.scores(_fused(context, weights)).mean
+        cells = [*(ranking.rounded(scores[metric]) for metric in COMMON)]
+        rows.append([name, *cells, *(f"{x:.3f}" for x in depth_seen(context, weights))])
+        if not options:
+            gain = people_gain(context, weights)
+    budget = _about(shipped("diffusion"))["settings"]
+    heads = ["diffusion fusion with", *COMMON, "AbsRel night, visible net", "AbsRel night, fused net"]
+    return (
+        f"{table(heads, rows)}\n\nEach: {budget['steps']} steps of {budget['batch']} crops of {budget['crop']} pixels "
+        f"and {budget['whole']} whole pictures, seed {budget['seed']}. AbsRel: depth in the fused picture, held-out "
+        f"simulated worlds at night. Text: people that the prompt names stand out {100 * gain:+.1f} % more (median of "
+        f"SCR) than with text off."
+    )
+
+
+def _trained(context: Context, name: str, options: list[str]) -> Path:
+    """Weights of a variant; those that ship are the one with everything."""
+    if not options:
+        return shipped("diffusion")
+    folder = context.work / "ablation" / "-".join(options).strip("-")
+    path = folder / "diffusion.safetensors"
+    budget = _about(shipped("diffusion"))["settings"]
+    if not path.is_file() or _about(path)["step"] < budget["steps"]:
+        data = ("--data", str(context.data), "--out", str(folder), "--diffusion", str(shipped("diffusion")))
+        cached = ("--cache", str(context.work / "simulated"), "--steps", str(budget["steps"]))
+        context.command("train", "fusion", "--model", "diffusion", *data, *cached, *options)
+    return path
+
+
+def _about(path: Path) -> dict[str, dict[str, int]]:
+    with safe_open(path, framework="pt") as file:
+        return json.loads(file.metadata()["about"])
+
+
+def _fused(context: Context, weights: Path) -> Path:
+    """Fused pictures of the validation set."""
+    own = weights == shipped("diffusion")
+    if own and "diffusion" in context.networks:
+        return context.fused("diffusion")
+    folder = context.work / "fused" / ("diffusion" if own else f"diffusion-{weights.parent.name}")
+    folder.mkdir(parents=True, exist_ok=True)
+    model = load_fusion(weights).model
+    for pair in load_pairs(context.data, "val"):
+        cv2.imwrite(str(folder / f"{pair.name}.png"), fuse(model, pair.rgb, pair.thermal)[..., ::-1])
+    return folder
+
+
+def depth_seen(context: Context, weights: Path) -> tuple[float, float]:
+    """AbsRel of the visible and the fused depth network on fused pictures of simulated nights, no scaling."""
+    model = load_fusion(weights).model
+    networks = [load_depth(shipped(f"depth_{name}")).model for name in ("visible", "fused")]
+    errors = []
+    for sample_ in _nights(context):
+        image = fuse(model, sample_.rgb, display(sample_.counts))
+        unit = sample_.camera_height_m * sample_.k[0, 0] / sample_.rgb.shape[1]
+        near = np.isfinite(sample_.depth) & (sample_.depth < FARTHEST_M)
+        if near.any():
+            metres = (np.exp(predict(network, image)[0]) * unit for network in networks)
+            errors.append([score_depth(m, sample_.depth, near)["AbsRel"] for m in metres])
+    first, second = np.mean(errors, axis=0)
+    return float(first), float(second)
+
+
+@cache
+def _nights(context: Context) -> list[Sample]:
+    dataset = SimulatedDataset(DatasetSpec(count=COUNT, split="val"), context.work / "simulated")
+    return [s for s in dataset.samples(context.jobs) if s.facts["time"] == "night"]
+
+
+def people_gain(context: Context, weights: Path) -> float:
+    """Median change of people's contrast when the prompt names them."""
+    loaded = load_fusion(weights)
+    code = torch.from_numpy(loaded.vocabulary.code("person"))[None]
+    people = read_people(context.data / "labels" / "detections.json")
+    changes = []
+    for pair in load_pairs(context.data, "val"):
+        boxes = people.get(pair.name, [])
+        plain, named = (
+            signal_to_clutter(
+                cv2.cvtColor(fuse(loaded.model, pair.rgb, pair.thermal, c), cv2.COLOR_RGB2GRAY), boxes
+            )
+            if boxes
+            else None
+            for c in (None, code)
+        )
+        if plain:
+            changes.append((named or 0.0) / plain - 1)
+    return float(np.median(changes))

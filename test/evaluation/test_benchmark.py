@@ -1,12 +1,16 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from thermal_fusion_ros.cli.main import main
+from thermal_fusion_ros.config import Config
 from thermal_fusion_ros.engine import base
 from thermal_fusion_ros.evaluation import benchmark, peaks
+from thermal_fusion_ros.evaluation.bench_plot import LEFT, plot
 from thermal_fusion_ros.evaluation.benchmark import precision_of
+from thermal_fusion_ros.evaluation.frame_path import FramePath, scene, with_metres
 from thermal_fusion_ros.models.graph import PerceptionGraph
 
 
@@ -22,9 +26,64 @@ def test_bench_times_every_backend_side_by_side(tmp_path, capsys):
         assert 0.1 < backend["gflop"] < 0.4
         assert backend["floor_ms"] > 0
         assert backend["against_eager"] > 0
+        assert {"decode", "engine", "depth", "cloud", "fill"} <= set(backend["stage_ms"])
+        assert backend["frame_against_engine"] >= 1
     assert result["backends"]["torch-eager"]["against_eager"] == 1
     assert result["rss_peak_mb"] > max(backend["rss_growth_mb"] for backend in result["backends"].values())
     assert "torch-eager" in capsys.readouterr().out
+    assert path.with_suffix(".png").is_file()
+
+
+def test_the_frame_path_fills_all_three_messages():
+    all_of_it = {"depth.most_uncertain": 10.0, "points.edge": 0.0, "points.farthest_m": 1e4}
+    config = Config().with_values({"engine.backend": "torch", "engine.device": "cpu", **all_of_it})
+    path = FramePath(with_metres(config))
+    stages = path(*scene(96, 128, 1)[0])
+    assert next(iter(stages)) == "decode"
+    assert list(stages)[-2:] == ["cloud", "fill"]
+    assert path._memory["fused"].shape == (96, 128, 3)
+    assert path._memory["depth"].shape == (96, 128)
+    assert np.isfinite(path._cloud.cloud["z"]).any()
+
+
+def test_what_is_configured_of_metres_is_kept():
+    config = Config().with_values({"depth.camera_height_m": 0.4, "depth.horizontal_fov_deg": 90.0})
+    assert with_metres(config) == config
+    assert with_metres(Config()).depth.camera_height_m > 0
+
+
+def _measured(engine: float, frame: float) -> dict:
+    return {f"{key}_ms": {"median": ms, "p99": 2 * ms} for key, ms in (("engine", engine), ("frame", frame))}
+
+
+def test_bars_are_as_long_as_what_was_measured():
+    result = {"machine": {"cpu": "X", "cores": 2}, "width": 640, "height": 480}
+    picture = plot(result | {"backends": {"slow": _measured(80, 90), "fast": _measured(20, 30)}})
+    rows = [
+        np.flatnonzero((row == colour).all(1)) for row in picture for colour in ((0, 114, 178), (213, 94, 0))
+    ]
+    ends = sorted({int(x.max()) - LEFT for x in rows if len(x) > 20 and x.min() == LEFT and _solid(x)})
+    assert len(ends) >= 4
+    assert ends[-1] / ends[0] == pytest.approx(
+        2 * 90 / 20, rel=0.05
+    )  # the longest p99 and the shortest median
+
+
+def _solid(columns: np.ndarray) -> bool:
+    return bool((np.diff(columns) == 1).all())
+
+
+def test_time_over_pixels_is_drawn_below():
+    one = {"machine": {}, "width": 640, "height": 480, "backends": {"torch": _measured(20, 30)}}
+    bars = plot(one)
+    both = plot(one | {"sizes": [one, one | {"width": 320, "height": 240}]})
+    assert both.shape[0] > bars.shape[0]
+    np.testing.assert_array_equal(both[: bars.shape[0]], bars)
+    assert (both[bars.shape[0] :] != 255).any()
+
+
+def test_nothing_worked_is_a_picture_too():
+    assert plot({"machine": {}, "width": 640, "height": 480, "backends": {}}).ndim == 3
 
 
 def test_a_backend_that_does_not_work_is_listed_not_timed(tmp_path, monkeypatch, capsys):

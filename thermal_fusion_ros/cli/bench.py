@@ -24,7 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"also a table over these sizes (default {SIZES})",
     )
     parser.add_argument("--frames", type=int, default=60, help="timed frames per backend")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="the numbers, machine-readable")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="the numbers, machine-readable, and beside them a plot (.png)",
+    )
     add_config_options(parser)
 
 
@@ -54,6 +59,9 @@ def run(args: argparse.Namespace) -> int:
                 backend["engine"], *numbers, ratio, backend["floor_ms"], backend["rss_growth_mb"]
             )
         )
+    for backend in result["backends"].values():
+        stages = ", ".join(f"{stage} {ms['median']:.1f}" for stage, ms in backend["stage_ms"].items())
+        print(f"{backend['engine']}, ms: {stages}; frame / engine {backend['frame_against_engine']:.2f}")
     for device, peaks in result["peaks"].items():
         print(f"peaks of the {device}: " + ", ".join(f"{key} {value}" for key, value in peaks.items()))
     for reason in result["unavailable"].values():
@@ -61,7 +69,11 @@ def run(args: argparse.Namespace) -> int:
     print(", ".join(f"{key} {value}" for key, value in result["machine"].items()), f", {args.size}", sep="")
     _print_sizes(result.get("sizes", []))
     if args.json:
+        from thermal_fusion_ros.bags.pictures import write_picture
+        from thermal_fusion_ros.evaluation.bench_plot import plot
+
         write_json(args.json, result)
+        write_picture(args.json.with_suffix(".png"), plot(result))
     return 0
 
 

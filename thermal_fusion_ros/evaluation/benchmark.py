@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
@@ -15,7 +14,7 @@ from thermal_fusion_ros.config import Config
 from thermal_fusion_ros.engine.choice import cpu_name
 from thermal_fusion_ros.engine.torch_backend import TYPES
 from thermal_fusion_ros.evaluation import peaks
-from thermal_fusion_ros.frames import FramePair, RgbFrame, ThermalFrame, ThermalKind
+from thermal_fusion_ros.evaluation.frame_path import FramePath, scene, with_metres
 from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs, padded
 from thermal_fusion_ros.pipeline import Pipeline
 
@@ -25,26 +24,6 @@ BACKENDS = ("torch-eager", "torch", "openvino", "tensorrt")
 def backends_here() -> tuple[str, ...]:
     """Those that this machine could have; TensorRT needs an NVIDIA GPU."""
     return tuple(name for name in BACKENDS if name != "tensorrt" or torch.cuda.is_available())
-
-
-def scene(height: int, width: int, count: int, seed: int = 0) -> list[FramePair]:
-    """`count` different pairs: colour and 16-bit thermal counts with smooth structure and noise."""
-    rng = np.random.default_rng(seed)
-    pairs = []
-    for index in range(count):
-        rgb = cv2.resize(
-            rng.integers(0, 255, (12, 16, 3), np.uint8), (width, height), interpolation=cv2.INTER_CUBIC
-        )
-        counts = cv2.resize(rng.normal(8000, 400, (12, 16)).astype(np.float32), (width, height))
-        counts = counts + rng.normal(0, 5, counts.shape)
-        stamp = index * 33_000_000
-        pairs.append(
-            FramePair(
-                RgbFrame(stamp, np.asarray(rgb, np.uint8)),
-                ThermalFrame(stamp, counts.astype(np.uint16), ThermalKind.COUNTS),
-            )
-        )
-    return pairs
 
 
 def machine() -> dict[str, str | int]:
@@ -80,40 +59,42 @@ def run(
 ) -> dict[str, Any]:
     """Times of `frames` frames per backend, taken in turns so that a drifting machine is fair to all.
 
-    Returns what ``bench --json`` writes: `engine_ms` is the network alone, `frame_ms` a pair in, a fused image out,
-    `against_eager` how many times shorter the engine takes than torch-eager, `floor_ms` the least it could take by
-    the machine's measured `peaks`, `rss_growth_mb` what loading it added to the process. A backend that does not work
-    is listed with the reason in `unavailable`.
+    Returns what ``bench --json`` writes: `engine_ms` is the network alone, `frame_ms` two raw messages in, fused
+    picture, depth and cloud filled into messages (see :class:`FramePath`; its parts are in `stage_ms`), `against_eager`
+    how many times shorter the engine takes than torch-eager, `frame_against_engine` what the rest of the path adds,
+    `floor_ms` the least the engine could take by the machine's measured `peaks`, `rss_growth_mb` what loading it added
+    to the process. A backend that does not work is listed with the reason in `unavailable`.
     """
+    config = with_metres(config)
     pairs = scene(height, width, 4)
     backends = backends_here() if backends is None else backends
     growth: dict[str, float] = {}
-    pipelines: dict[str, Pipeline] = {}
+    paths: dict[str, FramePath] = {}
     unavailable: dict[str, str] = {}
     for name in backends:
         # Past the check of choices: `torch-eager` is a baseline, not an option.
         engine = dataclasses.replace(config.engine, backend=name)
         before = peaks.rss_mb()
-        pipeline = Pipeline(dataclasses.replace(config, engine=engine))
-        pipeline.prepare(height, width)
+        path = FramePath(dataclasses.replace(config, engine=engine))
+        path.pipeline.prepare(height, width)
         growth[name] = peaks.rss_mb() - before
-        if pipeline.engine_refused:
-            unavailable[name] = pipeline.engine_refused[0]
+        if path.pipeline.engine_refused:
+            unavailable[name] = path.pipeline.engine_refused[0]
         else:
-            pipelines[name] = pipeline
-    engine_ms: dict[str, list[float]] = {name: [] for name in pipelines}
-    frame_ms: dict[str, list[float]] = {name: [] for name in pipelines}
-    stages: dict[str, dict[str, list[float]]] = {name: {} for name in pipelines}
+            paths[name] = path
+    frame_ms: dict[str, list[float]] = {name: [] for name in paths}
+    stages: dict[str, dict[str, list[float]]] = {name: {} for name in paths}
     warm_up = 3
     for turn in range(frames + warm_up):
-        for name, pipeline in pipelines.items():
-            stage_ms = pipeline.process(pairs[turn % len(pairs)]).stage_ms
+        for name, path in paths.items():
+            stage_ms = path(*pairs[turn % len(pairs)])
             if turn >= warm_up:
-                engine_ms[name].append(stage_ms["engine"])
                 frame_ms[name].append(sum(stage_ms.values()))
                 for stage, duration in stage_ms.items():
                     stages[name].setdefault(stage, []).append(duration)
         on_frame()
+    pipelines = {name: path.pipeline for name, path in paths.items()}
+    engine_ms = {name: stages[name]["engine"] for name in paths}
     graph = next(iter(pipelines.values())).graph if pipelines else None
     gflop = gigaflop(graph, *padded(height, width)) if graph else float("nan")
     floor = _floors(pipelines, gflop, height, width) if with_floor else {}
@@ -134,6 +115,7 @@ def run(
                 "stage_ms": {stage: _summary(values) for stage, values in stages[name].items()},
                 "gflop": round(gflop, 3),
                 "against_eager": round(eager / float(np.median(engine_ms[name])), 2) if eager else None,
+                "frame_against_engine": _ratio(frame_ms[name], engine_ms[name]),
                 "rss_growth_mb": round(growth[name], 1),
                 **floor.get(name, {}),
             }
@@ -179,6 +161,10 @@ def _floors(pipelines: dict[str, Pipeline], gflop: float, height: int, width: in
         moved = peaks.compulsory_bytes(pipeline.graph, *padded(height, width), precision)
         found[name] = {"floor_ms": round(peaks.floor_ms(gflop, moved, precision, measured), 3)}
     return found
+
+
+def _ratio(longer: list[float], shorter: list[float]) -> float:
+    return round(float(np.median(np.array(longer) / np.array(shorter))), 2)
 
 
 def _summary(values: list[float]) -> dict[str, float]:

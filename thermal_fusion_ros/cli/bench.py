@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from thermal_fusion_ros.evaluation import benchmark
 
     sizes = [parse_size(size) for size in args.sizes.split(",")] if args.sizes else []
-    with progress((args.frames + 3) * (1 + len(sizes)), "frame", "bench") as bar:
+    with progress(args.frames * (1 + len(sizes)), "frame", "bench") as bar:
         result = benchmark.run(config, height, width, args.frames, on_frame=bar.update)
         if sizes:
             result["sizes"] = benchmark.run_sizes(config, sizes, args.frames, on_frame=bar.update)

@@ -193,10 +193,7 @@ def augment(rgb: Floats, thermal: Floats, rng: np.random.Generator) -> tuple[Flo
     if rng.random() < 0.2:
         rgb = rgb * rng.uniform(0.15, 0.7) + rng.normal(0, rng.uniform(0, 0.02), rgb.shape)
     if rng.random() < 0.12:
-        field = cv2.resize(
-            rng.random((3, 3)).astype(np.float32), thermal.shape[::-1], interpolation=cv2.INTER_CUBIC
-        )
-        density = np.clip(field * rng.uniform(0.6, 1.4), 0, 0.97)[..., None]
+        density = np.clip(smooth_field(thermal.shape, rng) * rng.uniform(0.6, 1.4), 0, 0.97)[..., None]
         rgb = rgb * (1 - density) + rng.uniform(0.4, 0.9) * density
     if rng.random() < 0.3:
         middle = thermal.mean()
@@ -204,6 +201,12 @@ def augment(rgb: Floats, thermal: Floats, rng: np.random.Generator) -> tuple[Flo
     if rng.random() < 0.15:
         thermal = thermal + rng.normal(0, rng.uniform(0, 0.02), thermal.shape)
     return np.clip(rgb, 0, 1).astype(np.float32), np.clip(thermal, 0, 1).astype(np.float32)
+
+
+def smooth_field(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
+    """About 0 to 1, changing slowly over a picture H×W."""
+    coarse = rng.random((3, 3)).astype(np.float32)
+    return np.asarray(cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC))
 
 
 def _boost(

@@ -24,6 +24,7 @@ from thermal_fusion_ros.training.data import (
     augment,
     by_source,
     resized,
+    smooth_field,
 )
 from thermal_fusion_ros.training.depth_data import display, expose
 
@@ -32,7 +33,9 @@ SMALLEST = 12  # pixels, the longer side of a box that is worth finding
 GREY = 128  # a picture that is not there; zero to the network
 BLANK = 0.12  # share of pictures without the visible half; as many without the thermal one
 THROUGH = 0.25  # of an object's light that must come through the air for anybody to see it
+UNEVEN = 0.3  # share of pictures whose ground is given another warmth
 BOTH = ("visible", "thermal")
+SIMULATED = "simulated"  # how names of rendered pairs begin
 _MARGIN = 0.65  # a picture may be so much smaller than the canvas
 _LARGEST = 1.4  # times its own size
 _SPREAD = 1 / 7  # of a box: deviation of the Gaussian that says where its middle is
@@ -44,6 +47,7 @@ _INSIDE = 0.2  # of the Gaussian: cells that say where the edges are
 class ObjectBatch:
     """rgb B×3×H×W, thermal B×1×H×W in [0, 1]; all others at 1/8: `middle` B×7×h×w, 1 in the middle of objects, falling
     off around it; `counts` B×7×h×w, 0 where nothing is asked; `edges` B×4×h×w in strides, with `weight` B×1×h×w.
+    `complete` B×1×1×1: 1 where nothing is missing among the labels.
     """
 
     rgb: Floats
@@ -52,6 +56,7 @@ class ObjectBatch:
     counts: Floats
     edges: Floats
     weight: Floats
+    complete: Floats
 
     def part(self, items: range) -> ObjectBatch:
         """Some of its items."""
@@ -77,7 +82,7 @@ def simulated_pair(sample: Sample) -> Pair:
         )
         for o in sample.objects
     )
-    return Pair(f"simulated_{sample.index}", sample.rgb, display(sample.counts).copy(), objects)
+    return Pair(f"{SIMULATED}_{sample.index}", sample.rgb, display(sample.counts).copy(), objects)
 
 
 def _shows(o: ObjectTruth) -> bool:
@@ -111,6 +116,9 @@ class ObjectSampler:
         rgb: Floats = expose(_placed(colour, top, left, self.size), rng)
         thermal: Floats = expose(_placed(heat[..., None], top, left, self.size), rng)[..., 0]
         rgb, thermal = augment(rgb, thermal, rng)
+        if rng.random() < UNEVEN:  # sun-warmed ground is as bright as people
+            warmth = smooth_field(thermal.shape, rng) * np.float32(rng.uniform(-0.3, 0.5))
+            thermal = np.clip(thermal + warmth, 0, 1)
         shown: tuple[str, ...] = BOTH
         blank = rng.random()
         if blank < BLANK:
@@ -124,7 +132,9 @@ class ObjectSampler:
             boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
         sure = np.array([certain(o, shown) for o in pair.objects], bool)
         grids = targets([o.label for o in pair.objects], boxes, sure, self.size)
-        return np.ascontiguousarray(rgb.transpose(2, 0, 1)), np.ascontiguousarray(thermal[None]), *grids
+        complete = np.full((1, 1, 1), pair.name.startswith(SIMULATED), np.float32)
+        rgb, thermal = (np.ascontiguousarray(x) for x in (rgb.transpose(2, 0, 1), thermal[None]))
+        return rgb, thermal, *grids, complete
 
 
 def certain(o: Labelled, shown: tuple[str, ...] = BOTH) -> bool:

@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from thermal_fusion_ros.models.colour import to_luma_chroma, to_rgb
+from thermal_fusion_ros.models.compose import compose
 from thermal_fusion_ros.models.guidance import CODE_DIM, FiLM, GuidanceProjection
 
 WIDTHS = (8, 16, 32, 64, 96)  # channels at 1, 1/2, 1/4, 1/8, 1/16 of the input resolution
@@ -185,21 +185,14 @@ class CrossAttentionFusion(nn.Module):
         that other heads share (1/4, 1/8, 1/16 of :meth:`encode`), which no text changes.
         """
         skip = self.encode(rgb, thermal)
+        maps, relevance = self.decode(skip, code)
+        return compose(rgb, thermal, maps, relevance, code), relevance, skip[SHARED:]
+
+    def decode(self, skip: list[Tensor], code: Tensor) -> tuple[Tensor, Tensor]:
+        """What :meth:`encode` gives -> mix, detail, gain and accent of every pixel (B4HW), and the text's relevance."""
         x16 = self.mix16(self.film16(skip[4], code))
         x8 = self.up8(x16, skip[3], code)
         x4 = self.up4(x8, skip[2], code)
         x2 = self.up2(x4, skip[1], code)
         x1 = self.up1(x2, skip[0], code)
-        relevance = self.relevance(x8, code)
-        mix, detail, gain, accent = self.head(x1).split(1, dim=1)
-
-        luma, chroma = to_luma_chroma(rgb)
-        weight = torch.sigmoid(mix)
-        # What is relevant is learned from labels alone. No text, exactly no accent; a code that fades takes it along.
-        said = torch.tanh(code.square().sum(1))[:, None, None, None]
-        where = said * torch.sigmoid(relevance.detach())
-        where = nn.functional.interpolate(where, scale_factor=8.0, mode="bilinear")
-        fused_luma = (
-            weight * luma + (1 - weight) * thermal + 0.5 * torch.tanh(detail) + where * torch.tanh(accent)
-        )
-        return to_rgb(fused_luma, chroma * (2 * torch.sigmoid(gain))), relevance, skip[SHARED:]
+        return self.head(x1), self.relevance(x8, code)

@@ -7,10 +7,9 @@ scales; luma is a per-pixel mix of the two sources plus a detail term and, where
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from thermal_fusion_ros.models.colour import to_luma_chroma, to_rgb
+from thermal_fusion_ros.models.compose import compose
 from thermal_fusion_ros.models.cross_attention import Relevance, Residual, Up
 from thermal_fusion_ros.models.guidance import FiLM, GuidanceProjection
 
@@ -53,23 +52,14 @@ class GuidedFusion(nn.Module):
         that other heads share (1/4, 1/8, 1/16 of :meth:`encode`), which no text changes.
         """
         skip = self.encode(rgb, thermal)
+        maps, relevance = self.decode(skip, code)
+        return compose(rgb, thermal, maps, relevance, code), relevance, skip[SHARED:]
+
+    def decode(self, skip: list[Tensor], code: Tensor) -> tuple[Tensor, Tensor]:
+        """What :meth:`encode` gives -> mix, detail, gain and accent of every pixel (B4HW), and the text's relevance."""
         x = self.mix16(self.film16(skip[4], code))
         x = self.up8(x, skip[3], code)
         relevance = self.relevance(x, code)
         for up, features in zip((self.up4, self.up2, self.up1), (skip[2], skip[1], skip[0]), strict=True):
             x = up(x, features, code)
-        return compose(rgb, thermal, self.head(x), relevance, code), relevance, skip[SHARED:]
-
-
-def compose(rgb: Tensor, thermal: Tensor, maps_B4HW: Tensor, relevance: Tensor, code: Tensor) -> Tensor:
-    """The fused picture B3HW, not clamped, of what the decoder says per pixel: mix, detail, gain, accent."""
-    mix, detail, gain, accent = maps_B4HW.split(1, dim=1)
-    luma, chroma = to_luma_chroma(rgb)
-    weight = torch.sigmoid(mix)
-    # What is relevant is learned from labels alone. No text, exactly no accent; a code that fades takes it along.
-    said = torch.tanh(code.square().sum(1))[:, None, None, None]
-    where = said * torch.sigmoid(relevance.detach())
-    where = nn.functional.interpolate(where, scale_factor=8.0, mode="bilinear")
-    mixed = weight * luma + (1 - weight) * thermal
-    fused_luma = mixed + 0.5 * torch.tanh(detail) + where * torch.tanh(accent)
-    return to_rgb(fused_luma, chroma * (2 * torch.sigmoid(gain)))
+        return self.head(x), relevance

@@ -7,13 +7,16 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-HELP = "train a network (stages: fusion, depth); resumes a run left in --out"
-SETTINGS = ("steps", "small_steps", "batch", "crop", "samples", "per_world", "seed", "spectrum", "text")
+HELP = "train a network (stages: fusion, diffusion, depth, objects); resumes a run left in --out"
+SETTINGS = (
+    *("steps", "small_steps", "batch", "crop", "samples", "per_world", "seed", "spectrum", "start", "muon", "text"),
+    *("depth", "levels"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One flag per training setting; the defaults made the shipped weights."""
-    parser.add_argument("stage", choices=["fusion", "depth"])
+    parser.add_argument("stage", choices=["fusion", "diffusion", "depth", "objects"])
     parser.add_argument(
         "--data", type=Path, required=True, help="folder with train/{vi,ir}, labels/, clip_text/"
     )
@@ -22,7 +25,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stop-at", type=int, metavar="STEP", help="end early, on the same schedule")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--crop", type=int, help="fusion: crop edge in pixels, a multiple of 16")
+    parser.add_argument("--crop", type=int, help="fusion, diffusion: crop edge in pixels, a multiple of 32")
+    parser.add_argument(
+        "--model",
+        choices=["cross_attention", "diffusion"],
+        default="cross_attention",
+        help="fusion: which network (default cross_attention; diffusion needs `train diffusion` first)",
+    )
+    parser.add_argument(
+        "--diffusion",
+        type=Path,
+        metavar="FILE",
+        help="fusion --model diffusion: weights of `train diffusion` (default: runs/diffusion/denoiser.safetensors, "
+        "else those that ship)",
+    )
+    parser.add_argument(
+        "--levels",
+        type=int,
+        nargs="+",
+        metavar="LEVEL",
+        help="fusion --model diffusion: noise levels, 0 to 999",
+    )
+    parser.add_argument(
+        "--no-depth-loss",
+        dest="depth",
+        action="store_const",
+        const=0.0,
+        help="fusion --model diffusion: judge by the picture alone",
+    )
     parser.add_argument(
         "--no-text", dest="text", action="store_const", const=False, help="fusion: never say anything"
     )
@@ -32,34 +62,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="depth: what the network reads (default fused, which needs the other two)",
     )
     parser.add_argument("--small-steps", type=int, help="depth: how many of the steps see small pictures")
-    parser.add_argument("--samples", type=int, help="depth: pictures to render")
+    parser.add_argument("--samples", type=int, help="diffusion, depth, objects: pictures to render")
     parser.add_argument("--per-world", type=int, help="depth: pictures of one world; fewer is more worlds")
     parser.add_argument(
-        "--cache", type=Path, default=Path("runs/simulated"), help="depth: where rendered pictures are kept"
+        "--cache",
+        type=Path,
+        default=Path("runs/simulated"),
+        help="diffusion, depth, objects: where rendered pictures are kept",
     )
-    parser.add_argument("--workers", type=int, default=0, help="depth: processes that render")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="diffusion, depth, objects: processes that render"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Train and print the path of the weights."""
     from thermal_fusion_ros.errors import InputError
-    from thermal_fusion_ros.training.stages import depth, fusion
+    from thermal_fusion_ros.training.stages import depth, diffusion, diffusion_fusion, fusion, objects
 
-    defaults: Any = fusion.Settings()
-    if args.stage == "depth":
-        defaults = depth.DEFAULTS[args.spectrum or "fused"]
+    stage = "diffusion_fusion" if (args.stage, args.model) == ("fusion", "diffusion") else args.stage
+    defaults: Any = {
+        "fusion": fusion.Settings(),
+        "diffusion": diffusion.Settings(),
+        "diffusion_fusion": diffusion_fusion.Settings(),
+        "depth": depth.DEFAULTS[args.spectrum or "fused"],
+        "objects": objects.Settings(),
+    }[stage]
     given = {name: getattr(args, name) for name in SETTINGS if getattr(args, name) is not None}
     foreign = sorted(set(given) - {field.name for field in dataclasses.fields(defaults)})
     if foreign:
-        option = foreign[0].replace("_", "-")
+        option = {"depth": "no-depth-loss", "text": "no-text"}.get(foreign[0], foreign[0].replace("_", "-"))
         raise InputError(f"--{option} is not a setting of the stage {args.stage}")
+    if "levels" in given:
+        given["levels"] = tuple(given["levels"])
     settings = dataclasses.replace(defaults, **given)
-    if args.stage == "fusion":
-        weights = fusion.train(args.data, args.out or Path("runs/fusion"), settings, stop_at=args.stop_at)
-    else:
-        out = args.out or Path(f"runs/depth_{settings.spectrum}")
-        weights = depth.train(
-            args.data, out, settings, cache=args.cache, workers=args.workers, stop_at=args.stop_at
+    out = args.out or Path("runs") / (f"depth_{settings.spectrum}" if stage == "depth" else stage)
+    rendered: dict[str, Any] = {"cache": args.cache, "workers": args.workers, "stop_at": args.stop_at}
+    if stage == "fusion":
+        weights = fusion.train(args.data, out, settings, stop_at=args.stop_at)
+    elif stage == "diffusion_fusion":
+        weights = diffusion_fusion.train(
+            args.data, out, settings, diffusion=args.diffusion or _trained_diffusion(), **rendered
         )
+    else:
+        train: Any = {"diffusion": diffusion.train, "depth": depth.train, "objects": objects.train}[stage]
+        weights = train(args.data, out, settings, **rendered)
     print(weights)
     return 0
+
+
+def _trained_diffusion() -> Path:
+    from thermal_fusion_ros.models.checkpoint import shipped
+
+    own = Path("runs/diffusion/denoiser.safetensors")
+    return own if own.is_file() else shipped("diffusion")

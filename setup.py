@@ -61,6 +61,8 @@ setup(
         "simulation": ["open3d"],
         # Prompts in any words, where CLIP's weights are present too. Brings torchvision, which must fit the torch.
         "clip": ["open_clip_torch>=3.0", "Pillow"],
+        # Curves of `thermal-fusion train`, beside its log.jsonl.
+        "curves": ["tensorboard"],
         # depth.model: networks of others.
         "depth-models": ["transformers>=4.45"],
         "test": [

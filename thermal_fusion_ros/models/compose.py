@@ -14,8 +14,8 @@ def compose(
     """The fused picture B3HW, not clamped.
 
     rgb B3HW, thermal B1HW in [0, 1]. maps: mix, detail, gain, accent. relevance: the logit of how much the text is
-    about a place, of any whole fraction of the size. Luma is a mix of the sources plus detail, and accent where the text
-    names what is seen; chroma is the visible picture's own, times a gain: the hue of a pixel cannot drift.
+    about a place, of any whole fraction of the size. Luma is a mix of the sources plus detail, and accent where the
+    text names what is seen; chroma is the visible picture's own, times a gain: the hue of a pixel cannot drift.
     """
     mix, detail, gain, accent = maps_B4HW.split(1, dim=1)
     luma, chroma = to_luma_chroma(rgb)

@@ -1,7 +1,8 @@
 """Half the work, with the same weights: fusion looks at the pair at half size and applies what it says at full size.
 
 A fusion network does not paint, it says for every pixel how to mix the two sources (see
-:func:`~thermal_fusion_ros.models.compose.compose`). These maps can be enlarged; the fine structure comes from the sources themselves, as in joint upsampling (Kopf et al., SIGGRAPH 2007).
+:func:`~thermal_fusion_ros.models.compose.compose`). These maps can be enlarged; the fine structure comes from the
+sources themselves, as in joint upsampling (Kopf et al., SIGGRAPH 2007).
 """
 
 from __future__ import annotations

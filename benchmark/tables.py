@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmark.context import ROOT, WEIGHTS, Context
 from benchmark.depth_tables import depth, ordering
+from benchmark.diffusion_tables import ablation, denoising
 from benchmark.fusion_tables import by_source, fusion, people
 from benchmark.latency_table import latency
 from benchmark.markdown import calls, fill
@@ -31,6 +32,8 @@ TABLES: dict[str, Callable[..., str]] = {
     "prompt": prompt,
     "depth": depth,
     "ordering": ordering,
+    "denoising": denoising,
+    "diffusion": ablation,
     "objects": objects,
     "registration": registration,
     "metric-speed": metric_speed,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import openvino
 
 DEVICE = "CPU"
-FORM = 2  # of stored models: a new one whenever what is done to them changes
+FORM = 3  # of stored models: a new one whenever what is done to them changes
 
 
 class OpenVinoEngine:

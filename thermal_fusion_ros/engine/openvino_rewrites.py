@@ -16,8 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     import openvino
 
-THIN_HEAD = 4  # most channels of a convolution whose bias is added outside
-THIN_MAP = 2  # most channels of a map that is resized by elementwise work; of more, it would be slower
+THIN = 4  # most channels of such a map; of more, elementwise work would be slower
 
 
 def rewrite(model: openvino.Model) -> int:
@@ -38,7 +37,7 @@ def _bias_outside(add: Any) -> bool:
     image, bias = add.input_value(0), add.input_value(1)
     kinds = image.get_node().get_type_name(), bias.get_node().get_type_name()
     shape = list(add.output(0).get_shape())
-    if kinds != ("Convolution", "Constant") or len(shape) != 4 or shape[0] != 1 or shape[1] > THIN_HEAD:
+    if kinds != ("Convolution", "Constant") or len(shape) != 4 or shape[0] != 1 or shape[1] > THIN:
         return False
     import openvino.opset13 as ov
 
@@ -51,7 +50,7 @@ def _bias_outside(add: Any) -> bool:
 def _resize_flat(resize: Any) -> bool:
     """Bilinear enlargement by a whole factor -> per output phase, a weighted sum of two neighbours."""
     shape, wanted = (list(x.get_shape()) for x in (resize.input_value(0), resize.output(0)))
-    if len(shape) != 4 or shape[0] != 1 or shape[1] > THIN_MAP or shape[1] != wanted[1]:
+    if len(shape) != 4 or shape[0] != 1 or shape[1] > THIN or shape[1] != wanted[1]:
         return False
     attributes = resize.get_attributes()
     linear = attributes["mode"] in ("linear", "linear_onnx") and not attributes["antialias"]

@@ -45,9 +45,9 @@ def floor_ms(gflop: float, moved: int, precision: str, peaks: dict[str, float]) 
     return 1e3 * max(gflop / peaks[f"gflops_{precision}"], moved * 1e-9 / peaks["gb_s"])
 
 
-def rss_mb() -> float:
-    """Resident memory of this process now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+def rss_mb(process: int | str = "self") -> float:
+    """Resident memory of this process now, or of the one with this id."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 1e6
 
 

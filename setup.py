@@ -74,6 +74,7 @@ setup(
             "onnxruntime",
             "onnxscript",
             "pytest",
+            "pytest-benchmark",  # times the stages: pytest benchmark/stages.py
             "pytest-timeout",
             "pytest-xdist",
             "ruff==0.17.5",

@@ -20,10 +20,9 @@ from importlib.machinery import ModuleSpec
 from typing import Any
 
 import torch
+from graphs import GRAPHS, make
 from torch import nn
 
-from thermal_fusion_ros.models.checkpoint import ARCHITECTURES
-from thermal_fusion_ros.models.depth import DepthNet
 from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
 
 SIZES = ((480, 640), (1024, 1280))  # height, width: without and with a smaller picture for the depth network
@@ -112,18 +111,16 @@ def dry_run(
 
 
 def main(folder: str) -> None:
-    """Every model and profile, as the backend hands them over: in half precision."""
+    """Every graph, as the backend hands them over: in half precision."""
     sys.path.insert(0, folder)
     warnings.simplefilter("ignore")
     with contextlib.redirect_stdout(sys.stderr):
         torch_tensorrt = import_torch_tensorrt()
         found = {"refused": dry_run(torch_tensorrt, PerceptionGraph(Refused()).half().eval(), 64, 96)}
-        for name, model in ARCHITECTURES.items():
-            for depth in (None, DepthNet()):
-                graph = PerceptionGraph(model(), depth).half().eval()
-                for height, width in SIZES:
-                    case = f"{name}{'' if depth is None else '+depth'} {width}x{height}"
-                    found[case] = dry_run(torch_tensorrt, graph, height, width)
+        for name in GRAPHS:
+            graph = make(name).half()
+            for height, width in SIZES if graph.depth is not None else SIZES[:1]:
+                found[f"{name} {width}x{height}"] = dry_run(torch_tensorrt, graph, height, width)
     print(json.dumps(found))
 
 

@@ -12,6 +12,8 @@ from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
 from thermal_fusion_ros.models.depth import DepthNet
 from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
 
+from .graphs import GRAPHS, make
+
 SIZE = (64, 96)
 
 
@@ -41,6 +43,19 @@ def test_backends_agree_with_eager_torch(graph, backend):
     assert got.dtype == np.uint8
     assert got.shape == (*SIZE, 3)
     assert np.abs(got.astype(int) - wanted.astype(int)).max() <= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GRAPHS)
+def test_openvino_takes_every_graph(name, monkeypatch, tmp_path):
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    graph = make(name)
+    engine, refused = base.build(
+        graph, *SIZE, EngineConfig(backend="openvino", device="cpu", precision="f32")
+    )
+    assert (engine.name, refused) == ("openvino-cpu-f32", [])
+    assert set(graph.outputs) == set(engine.run(*(x[0].numpy() for x in example_inputs(*SIZE))))
 
 
 def test_inputs_are_not_kept(graph):

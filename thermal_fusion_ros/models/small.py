@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from thermal_fusion_ros.models.compose import compose
 from thermal_fusion_ros.models.cross_attention import SHARED, CrossAttentionFusion
-from thermal_fusion_ros.models.guided_fusion import GuidedFusion
 
 REDUCTION = 2
 
@@ -22,7 +21,7 @@ class SmallFusion(nn.Module):
     Features that it shares are those of the half picture: what is found in them has boxes of half the size.
     """
 
-    def __init__(self, fusion: CrossAttentionFusion | GuidedFusion) -> None:
+    def __init__(self, fusion: CrossAttentionFusion) -> None:
         super().__init__()
         self.fusion = fusion
 

@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 
 from thermal_fusion_ros.config import Config
 from thermal_fusion_ros.depth_stage import DepthStage, pinhole
-from thermal_fusion_ros.evaluation.frame_path import HORIZONTAL_FOV_DEG, FramePath, RawImage, scene, with_metres
+from thermal_fusion_ros.evaluation.frame_path import (
+    HORIZONTAL_FOV_DEG,
+    FramePath,
+    RawImage,
+    scene,
+    with_metres,
+)
 from thermal_fusion_ros.frames import Perception, ThermalFrame, ThermalKind
 from thermal_fusion_ros.geometry.pointcloud import INTENSITY, PointCloudBuilder
 from thermal_fusion_ros.messages import rgb_from_message, thermal_from_message
@@ -134,6 +140,7 @@ def test_filling_an_image_message(benchmark: Timer, outputs: dict[str, NDArray[A
 
 
 def test_whole_path(benchmark: Timer, config: Config, messages: tuple[RawImage, RawImage]) -> None:
-    """Two raw messages in; fused picture, depth and cloud filled."""    path = FramePath(config)
+    """Two raw messages in; fused picture, depth and cloud filled."""
+    path = FramePath(config)
     path.pipeline.prepare(HEIGHT, WIDTH)
     benchmark(path, *messages)

@@ -1,4 +1,9 @@
-"""OpenVINO: the CPU backend. Takes a `torch.export` program as it is."""
+"""OpenVINO: the CPU backend. Takes a `torch.export` program, with thin maps rewritten (:mod:`.openvino_rewrites`).
+
+No INT8: NNCF's post-training quantisation of fusion and depth, calibrated on 16 recorded and simulated pairs, saved
+8 % of the processor time of bf16 at 640x480 (44 instead of 48 ms on a Zen 5; wide convolutions alone: 1 %) and cost up
+to 120 of 255 in the fused picture, where bf16 costs 2.
+"""
 
 from __future__ import annotations
 

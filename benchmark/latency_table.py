@@ -19,7 +19,9 @@ def latency(context: Context) -> str:
         times = [
             f"{result[key][which]:.1f}" for key in ("engine_ms", "frame_ms") for which in ("median", "p99")
         ]
-        rows.append([backend, *times, f"{result['gflop']:.2f}"])
+        ratios = [f"{result[key]:.1f}" for key in ("against_eager", "frame_against_engine", "floor_ms")]
+        rows.append([backend, *times, f"{result['gflop']:.2f}", *ratios])
     header = ["backend", "engine median, ms", "p99", "frame median, ms", "p99", "GFLOP"]
+    header += ["times faster than eager", "frame / engine", "floor, ms"]
     machine = ", ".join(f"{key} {value}" for key, value in content["machine"].items())
     return f"{table(header, rows)}\n\n{machine}"

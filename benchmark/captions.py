@@ -23,6 +23,7 @@ from benchmark.context import ROOT
 from benchmark.markdown import table
 from thermal_fusion_ros.bags.pictures import match_pictures, read_thermal, read_visible
 from thermal_fusion_ros.config import SimulationConfig, ThermalConfig
+from thermal_fusion_ros.detections import Detection
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import ThermalFrame, ThermalKind
 from thermal_fusion_ros.language import visibility
@@ -65,8 +66,11 @@ def true_objects(sample: Sample) -> list[ObjectTruth]:
 def given(sample: Sample, thermal: NDArray[np.uint8], measured: bool) -> tuple[SeenObject, ...]:
     """The true objects as the captioner gets them, with their exact depth or what `see` makes of the exact map."""
     objects = true_objects(sample)
-    boxes = [(o.label, tuple(map(float, o.box)), 1.0) for o in objects]
-    seen = see(boxes, thermal, sample.depth, fx=sample.k[0, 0], cx=sample.k[0, 2], metric=True)  # type: ignore[arg-type]
+    boxes = [
+        Detection(o.label, (float(o.box[0]), float(o.box[1]), float(o.box[2]), float(o.box[3])))
+        for o in objects
+    ]
+    seen = see(boxes, thermal, sample.depth, k=sample.k, metric=True)
     if measured:
         return seen
     assert len(seen) == len(objects)
@@ -107,7 +111,7 @@ def simulated(samples: Sequence[Sample]) -> str:
     light: Counter[tuple[str, str]] = Counter()
     air: Counter[tuple[str, str]] = Counter()
     shown = []
-    for sample in _progress(samples):
+    for sample in progress(samples):
         thermal = display(sample.counts)
         seen = visibility.look(sample.rgb, thermal)
         for measured in (False, True):
@@ -122,12 +126,12 @@ def simulated(samples: Sequence[Sample]) -> str:
                 if sample.index % max(len(samples) // SHOWN, 1) == 0:
                     shown.append(f"- {sample.facts['world']}, {sample.facts['condition']}: “{caption.text}”")
     rows = [
-        [f"stated distances within {TOLERANCE:.0%}, given the objects' depth", _share(stated[False])],
+        [f"stated distances within {TOLERANCE:.0%}, given the objects' depth", share(stated[False])],
         [
             f"stated distances within {TOLERANCE:.0%}, depth taken from the exact map by box",
-            _share(stated[True]),
+            share(stated[True]),
         ],
-        ["captions that name no object that is not there", _share(honest)],
+        ["captions that name no object that is not there", share(honest)],
         ["most words in a caption", str(max(words))],
     ]
     parts = [
@@ -145,7 +149,7 @@ def driven() -> str:
     there: list[bool] = []
     stated: list[bool] = []
     changes = 0
-    for world, condition, seed in _progress(DRIVES):
+    for world, condition, seed in progress(DRIVES):
         config = SimulationConfig(
             world=world, condition=condition, seed=seed, width=SIZE["width"], height=SIZE["height"], quality="live"
         )  # fmt: skip
@@ -169,8 +173,8 @@ def driven() -> str:
             changes += caption.text != last
             last = caption.text
     rows = [
-        [f"stated distances within {TOLERANCE:.0%}", _share(stated)],
-        ["captions that name no object that is out of sight", _share(there)],
+        [f"stated distances within {TOLERANCE:.0%}", share(stated)],
+        ["captions that name no object that is out of sight", share(there)],
         ["captions unlike the one before (the robot drives)", f"{changes / len(there):.0%}"],
     ]
     return table(["drives", ""], rows)
@@ -194,7 +198,7 @@ def _trembling(o: ObjectTruth, rng: np.random.Generator) -> SeenObject:
 def real(data: Path) -> str:
     """What is said about real validation pictures, all taken in air clear enough, by data set."""
     rows: dict[str, Counter[str]] = {}
-    for name, source, rgb, thermal in _real_pairs(data, "val"):
+    for name, source, rgb, thermal in real_pairs(data, "val"):
         caption = Captioner()(Scene(0, (), visibility.look(rgb, thermal)))
         group = source + {"D": " day", "N": " night"}.get(name[-1], "") if source == "MSRS" else source
         rows.setdefault(group, Counter()).update(
@@ -224,11 +228,11 @@ def fit(samples: Sequence[Sample], data: Path) -> dict[str, object]:
             air.append(an_air)
             weight.append(a_weight)
 
-    for sample in _progress(samples):
+    for sample in progress(samples):
         kind = _air(sample)
         an_air = visibility.AIR.index(kind) if kind in visibility.AIR else 0
         add(sample.rgb, display(sample.counts), visibility.LIGHT.index(sample.facts["time"]), an_air, 1.0)
-    for name, _, rgb, thermal in _real_pairs(data, "train"):
+    for name, _, rgb, thermal in real_pairs(data, "train"):
         if not name.startswith(NOT_CLEAR):
             known = next((word for start, word in REAL_LIGHT.items() if name.startswith(start)), None)
             add(rgb, thermal, -1 if known is None else visibility.LIGHT.index(known), 0, REAL_WEIGHT)
@@ -281,19 +285,20 @@ def _air(sample: Sample) -> str:
     return f"{kind}, thin" if kind != "clear" and sample.facts["mean_transmission"] >= THIN else kind
 
 
-def _real_pairs(data: Path, split: str) -> Iterator[tuple[str, str, NDArray[np.uint8], NDArray[np.uint8]]]:
+def real_pairs(data: Path, split: str) -> Iterator[tuple[str, str, NDArray[np.uint8], NDArray[np.uint8]]]:
     """Name, data set, visible and thermal picture."""
     manifest = data / "manifest.json"
     if not manifest.is_file():
         raise InputError(f"no {manifest}; say where the recorded data is with --data")
     source = {e["name"]: e["source"] for e in json.loads(manifest.read_text()) if e["split"] == split}
     pairs, _ = match_pictures(data / split / "vi", data / split / "ir")
-    for pair in _progress(pairs):
+    for pair in progress(pairs):
         name = pair.visible.stem
         yield name, source[name], read_visible(pair.visible), read_thermal(pair.thermal).astype(np.uint8)
 
 
-def _share(those: Sequence[bool]) -> str:
+def share(those: Sequence[bool]) -> str:
+    """`97.5% of 240`."""
     return f"{np.mean(those):.1%} of {len(those)}"
 
 
@@ -304,7 +309,8 @@ def _confusion(counts: Counter[tuple[str, str]], columns: Sequence[str]) -> str:
     )
 
 
-def _progress(items: Sequence) -> Iterator:
+def progress(items: Sequence) -> Iterator:
+    """`items`, with a bar on a terminal."""
     from tqdm import tqdm
 
     return iter(tqdm(items, unit=" pairs", disable=None))

@@ -13,10 +13,9 @@ from benchmark.context import Context
 from benchmark.markdown import table
 from thermal_fusion_ros.evaluation.depth_metrics import score_depth
 from thermal_fusion_ros.models.checkpoint import load_depth, load_fusion, shipped
-from thermal_fusion_ros.models.depth import NATIVE_WIDTH
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, Sample, SimulatedDataset
 from thermal_fusion_ros.training.data import Labelled, Pair, load_pairs
-from thermal_fusion_ros.training.depth_data import display, shrink
+from thermal_fusion_ros.training.depth_data import STORED_WIDTH, display, shrink
 from thermal_fusion_ros.training.stages.depth import SPECTRA, picture, predict
 
 COUNT = 288  # pictures, from 24 worlds that no training has seen
@@ -70,8 +69,8 @@ def ordering(context: Context) -> str:
         found = list(comparable(pair))
         if not found:
             continue
-        small = shrink(pair, NATIVE_WIDTH)
-        scale = NATIVE_WIDTH / pair.thermal.shape[1]
+        small = shrink(pair, STORED_WIDTH)
+        scale = STORED_WIDTH / pair.thermal.shape[1]
         for spectrum in SPECTRA:
             image = picture(spectrum, small.rgb, small.thermal, _fusion())
             log_depth = predict(_network(spectrum), image)[0]

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from benchmark.markdown import table
 from thermal_fusion_ros.config import DepthConfig, SimulationConfig, ThermalConfig
+from thermal_fusion_ros.detections import Detection
 from thermal_fusion_ros.geometry.scale import MetricScale, ScaleTracker
-from thermal_fusion_ros.geometry.scale_readings import SeenObject
 from thermal_fusion_ros.sensing.rig import Rig
 from thermal_fusion_ros.sensing.thermal import ThermalProcessor
 from thermal_fusion_ros.simulation.simulator import Simulator
@@ -44,7 +44,7 @@ class Frame:
     gray: NDArray[np.uint8]
     thermal: NDArray[np.uint8]
     depth: F32
-    objects: list[SeenObject]
+    objects: list[Detection]
     range_points: NDArray[np.float64]
 
 
@@ -80,8 +80,9 @@ def drive(sim: Simulator, frames: int = FRAMES, period_s: float = PERIOD_S) -> I
             felt.display.copy(),
             seen.truth.depth,
             [
-                SeenObject(o.label, o.box, o.visible_share > VISIBLE_SHARE and not o.truncated)
+                Detection(o.label, o.box)
                 for o in seen.truth.objects
+                if o.visible_share > VISIBLE_SHARE and not o.truncated
             ],
             _ranges(sim, seen.truth.depth, random),
         )

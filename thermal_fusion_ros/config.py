@@ -307,7 +307,12 @@ class RegistrationConfig:
 class FusionConfig:
     """The fusion network."""
 
-    model: str = param("cross_attention", "Fusion network.", choices=("cross_attention",))
+    model: str = param(
+        "cross_attention",
+        "Fusion network. `small`: the same weights look at half the size, for a third of the work; `diffusion`: the "
+        "second method, for GPUs.",
+        choices=("cross_attention", "small", "diffusion"),
+    )
     weights: str = param("", "Path of a .safetensors file; empty means the one that ships with the package.")
     prompt: str = param(
         "",
@@ -358,6 +363,21 @@ class DepthConfig:
     )
     millimetres: bool = param(
         False, "Publish 16UC1 millimetres (0 is invalid) in place of 32FC1 metres (REP-118)."
+    )
+
+
+@dataclass(frozen=True)
+class ObjectsConfig:
+    """People and vehicles, found in the same graph: for captions, for depth's metres, and as markers."""
+
+    enabled: bool = param(True, "Look for objects in the same graph as fusion.")
+    weights: str = param("", "Path of a .safetensors file of `train objects`; empty: the one that ships.")
+    min_score: float = param(
+        0.48,
+        "Score from which a find is believed; less finds more, and more that is not there (weights/objects.md).",
+        low=0.05,
+        high=1.0,
+        live=True,
     )
 
 
@@ -528,6 +548,7 @@ class Config:
     fusion: FusionConfig = FusionConfig()
     language: LanguageConfig = LanguageConfig()
     depth: DepthConfig = DepthConfig()
+    objects: ObjectsConfig = ObjectsConfig()
     points: PointsConfig = PointsConfig()
     engine: EngineConfig = EngineConfig()
     output: OutputConfig = OutputConfig()

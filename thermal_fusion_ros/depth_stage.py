@@ -7,11 +7,13 @@ a known lens that becomes camera heights, so a scale near the mounting height is
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thermal_fusion_ros.config import DepthConfig
+from thermal_fusion_ros.detections import Detection
 from thermal_fusion_ros.frames import Perception
 from thermal_fusion_ros.geometry.depth_filter import DepthFilter, metres
 from thermal_fusion_ros.geometry.scale import MetricScale, ScaleTracker
@@ -72,15 +74,17 @@ class DepthStage:
         sigma: F32,
         luma: NDArray[np.uint8] | None,
         thermal: NDArray[np.uint8] | None,
+        objects: Sequence[Detection] = (),
     ) -> None:
         """Fill the depth fields of `perception`.
 
         `depth`, `sigma` h×w as the network gives them; `luma` H×W and `thermal` H'×W' are the cameras' own pictures,
-        not registered, and needed for parallax alone; thermal None where it is of another moment.
+        not registered, and needed for parallax alone; thermal None where it is of another moment. `objects`: what was
+        found in the RGB picture; their heights are a source of scale.
         """
         height, width = perception.fused.shape[:2]
         self._whole = None
-        camera = self._camera or self._assumed_for(width, height)
+        camera = self.camera_for(width, height)
         if camera is not None and camera.size != (width, height):
             perception.relative_depth, perception.depth_sigma = depth, sigma
             told = f"{camera.width}x{camera.height}"
@@ -97,6 +101,7 @@ class DepthStage:
             sigma,
             gray=luma if parallax else None,
             thermal=thermal if parallax else None,
+            objects=objects,
             range_points=None if self._range_points is None else self._range_points.astype(np.float64),
         )
         self._range_points = None
@@ -108,6 +113,10 @@ class DepthStage:
             return
         self._whole = relative * np.float32(scale.scale)
         perception.depth = metres(relative, sigma, scale.scale, height, width, self.config)
+
+    def camera_for(self, width: int, height: int) -> CameraModel | None:
+        """What pictures of this size are taken with, as far as that is known."""
+        return self._camera or self._assumed_for(width, height)
 
     def _assumed_for(self, width: int, height: int) -> CameraModel | None:
         """Pictures of a folder come in many sizes: each has its own lens of the given angle of view."""

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from thermal_fusion_ros.geometry.scale import MetricScale
     from thermal_fusion_ros.language.scene import SeenObject
 
-FUSED, DEPTH, POINTS, CAPTION = "fused", "depth", "points", "caption"  # what can be wanted of a pair
+# What can be wanted of a pair
+FUSED, DEPTH, POINTS, OBJECTS, CAPTION = "fused", "depth", "points", "objects", "caption"
 
 
 class ThermalKind(str, Enum):
@@ -68,7 +69,8 @@ class Perception:
     unit, and `depth_sigma` h×w float32, its uncertainty as a share of itself: both at the size that the network
     predicts. `scale` is what makes metres of it, `scale_state` what the diagnostics tell of that.
 
-    `objects`: what was recognised, for captions; empty while no network looks for any.
+    `objects`: what was recognised, best first; its boxes are in pixels of the RGB frame, its depth is that of
+    `relative_depth`, in metres where there is a scale. Empty where it is not wanted.
     """
 
     stamp_ns: int

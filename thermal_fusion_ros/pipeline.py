@@ -16,18 +16,26 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from thermal_fusion_ros.config import Config, DepthConfig
+from thermal_fusion_ros.config import Config, DepthConfig, FusionConfig
 from thermal_fusion_ros.depth_stage import DepthStage
 from thermal_fusion_ros.engine.base import Engine, Outputs, build
 from thermal_fusion_ros.errors import FrozenError, InputError
-from thermal_fusion_ros.frames import DEPTH, FUSED, POINTS, FramePair, Perception
+from thermal_fusion_ros.frames import CAPTION, DEPTH, FUSED, OBJECTS, POINTS, FramePair, Perception
 from thermal_fusion_ros.geometry.depth_filter import enlarged
 from thermal_fusion_ros.language.guide import Guide, Job, make_guide, wants_clip
-from thermal_fusion_ros.models.checkpoint import load_depth, load_fusion, shipped
+from thermal_fusion_ros.models.checkpoint import (
+    load_depth,
+    load_fusion,
+    load_objects,
+    shipped,
+    trunk_for,
+)
 from thermal_fusion_ros.models.depth import DepthNet
 from thermal_fusion_ros.models.external_depth import ExternalDepth
 from thermal_fusion_ros.models.graph import PerceptionGraph, padded
 from thermal_fusion_ros.models.guidance import CODE_DIM
+from thermal_fusion_ros.models.small import small
+from thermal_fusion_ros.object_stage import detect, place
 from thermal_fusion_ros.sensing.camera import CalibrationError, CameraModel
 from thermal_fusion_ros.sensing.registration import Registrar
 from thermal_fusion_ros.sensing.rig import Rig
@@ -55,8 +63,10 @@ class Prepared:
         height, width = thermal.shape
         outputs = self.engine.run(self._pad(rgb, self.rgb), self._pad(thermal, self.thermal), code)
         for name, image in outputs.items():
-            step = self.height // image.shape[0]  # depth is smaller than the picture
-            outputs[name] = image[: -(-height // step), : -(-width // step)]
+            rows, columns = image.shape[:2]  # depth and objects are smaller than the picture
+            outputs[name] = image[
+                : max(1, round(height * rows / self.height)), : max(1, round(width * columns / self.width))
+            ]
         return outputs
 
     def _pad(self, image: NDArray[np.uint8], buffer: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -73,6 +83,12 @@ def blend(ours: NDArray[np.uint8], theirs: NDArray[np.uint8], weight: NDArray[np
         return ours
     share = weight.astype(np.float32) / FULLY
     return np.asarray(cv2.blendLinear(np.ascontiguousarray(ours), theirs, share, 1 - share), np.uint8)
+
+
+def _fusion_weights(config: FusionConfig) -> Path:
+    if config.weights:
+        return Path(config.weights)
+    return shipped("cross_attention" if config.model == "small" else config.model)
 
 
 def _depth_network(config: DepthConfig) -> tuple[DepthNet | None, ExternalDepth | None]:
@@ -101,12 +117,18 @@ class Pipeline:
         self.config = config
         self.guidance: Callable[[], NDArray[np.float32]] | None = None
         self._language_worker = language_worker
-        path = Path(config.fusion.weights) if config.fusion.weights else shipped(config.fusion.model)
-        weights = load_fusion(path)
+        weights = load_fusion(_fusion_weights(config.fusion))
         self.vocabulary = weights.vocabulary
         self._projection = weights.model.guidance
         network, self._external = _depth_network(config.depth)
-        self.graph = PerceptionGraph(weights.model, network).eval()
+        head = trunk = None
+        if config.objects.enabled:
+            found = load_objects(
+                Path(config.objects.weights) if config.objects.weights else shipped("objects")
+            )
+            head, trunk = found.model, trunk_for(found, weights)
+        fusion = small(weights.model) if config.fusion.model == "small" else weights.model
+        self.graph = PerceptionGraph(fusion, network, head, trunk).eval()
         self._prepared: OrderedDict[tuple[int, int], Prepared] = OrderedDict()
         self._thermal = ThermalProcessor(config.thermal)
         self._registrar = Registrar(config.registration)
@@ -114,8 +136,9 @@ class Pipeline:
         if config.depth.enabled:
             metric = self._external is not None and self._external.metric
             self._depth = DepthStage(config.depth, own=self._external is None, metric=metric)
+        self._camera: CameraModel | None = None
         self._tell_cameras(None)
-        self.wanted: frozenset[str] = frozenset({FUSED, DEPTH, POINTS})
+        self.wanted: frozenset[str] = frozenset({FUSED, DEPTH, POINTS, OBJECTS})
         self._resized = np.empty((0, 0), np.uint8)
         self._sizes_warned: set[tuple[int, ...]] = set()
         self.set_prompt(config.fusion.prompt)
@@ -197,11 +220,12 @@ class Pipeline:
             self._depth.set_range_points(points)
 
     def _tell_cameras(self, rgb: CameraModel | None) -> None:
+        rig = self._registrar.rig
+        self._camera = rgb if rig is None else rig.rgb
         if self._depth is not None:
-            rig = self._registrar.rig
             # Pictures that are registered already show no parallax.
             raw = rig if self._registrar.level in ("depth", "plane") else None
-            self._depth.set_cameras(rgb if rig is None else rig.rgb, raw)
+            self._depth.set_cameras(self._camera, raw)
 
     @property
     def registration_counters(self) -> Counter[str]:
@@ -268,13 +292,21 @@ class Pipeline:
                 "engine": (done - sensed) * 1e3,
             },
         )
-        if self._depth is not None and (self.wanted & {DEPTH, POINTS} or self._registrar.level == "depth"):
+        told = self.wanted & {OBJECTS, CAPTION}
+        measured = self.wanted & {DEPTH, POINTS} or told or self._registrar.level == "depth"
+        found = detect(outputs, height, width, self.config.objects) if self.config.objects.enabled else []
+        if self._depth is not None and measured:
             depth, sigma = (
                 (outputs["depth"], outputs["sigma"]) if self._external is None else self._external(fused)
             )
             # A frozen thermal picture is of another moment: it says nothing about parallax.
-            self._depth(perception, depth, sigma, luma, None if view.frozen else view.display)
+            self._depth(perception, depth, sigma, luma, None if view.frozen else view.display, found)
             perception.stage_ms["depth"] = (time.perf_counter() - done) * 1e3
+        if told:
+            begun = time.perf_counter()
+            heights = self.config.depth.object_heights
+            place(perception, found, self._lens(height, width), heights=heights)
+            perception.stage_ms["objects"] = (time.perf_counter() - begun) * 1e3
         return perception
 
     def _register(
@@ -298,8 +330,12 @@ class Pipeline:
             image = evened(image, luma, registered.valid)
         return image, temperature, registered.valid
 
+    def _lens(self, height: int, width: int) -> CameraModel | None:
+        camera = self._camera if self._depth is None else self._depth.camera_for(width, height)
+        return camera if camera is not None and camera.size == (width, height) else None
+
     def _prepare(self, height: int, width: int) -> Prepared:
-        key = padded(height, width)
+        key = padded(height, width, self.graph.stride)
         if key not in self._prepared:
             while len(self._prepared) >= ENGINES_KEPT:
                 self._prepared.popitem(last=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,3 +128,16 @@ def test_no_depth_without_asking(make_folders: Make, tmp_path: Path) -> None:
     folder = make_folders({"a": (64, 96)})
     assert fuse(folder, tmp_path / "out") == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+def test_objects_are_told_with_a_caption(make_folders: Make, tmp_path: Path, pipeline: Any) -> None:
+    folder = make_folders({"a": (48, 64)})
+    assert fuse(folder, tmp_path / "out", "--objects") == 0
+    config = pipeline.made[0].config
+    assert config.objects.enabled
+    assert config.depth.horizontal_fov_deg > 0
+    told = json.loads((tmp_path / "out/objects.json").read_text())["a"]
+    assert set(told) == {"caption", "objects"}
+    assert not list((tmp_path / "out").glob("*.npy"))
+    fuse(folder, tmp_path / "plain")
+    assert not pipeline.made[-1].config.objects.enabled

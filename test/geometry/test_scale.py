@@ -9,8 +9,9 @@ import pytest
 
 from benchmark.scale import ALONE, UNIT_M, as_predicted, drive, simulator
 from thermal_fusion_ros.config import DepthConfig
+from thermal_fusion_ros.detections import Detection
 from thermal_fusion_ros.geometry.scale import MetricScale, ScaleTracker, combine
-from thermal_fusion_ros.geometry.scale_readings import Reading, SeenObject
+from thermal_fusion_ros.geometry.scale_readings import Reading
 from thermal_fusion_ros.sensing.camera import CameraModel
 
 WIDTH, HEIGHT, FOCAL = 320, 240, 260.0
@@ -92,7 +93,7 @@ def person(factor=1.0, away=6.0):
     top, bottom = 120 + FOCAL * (MOUNTED_M - 1.7 * factor) / away, 120 + FOCAL * MOUNTED_M / away
     box = (140.0, float(round(top)), 180.0, float(round(bottom)))
     relative[int(box[1]) : int(box[3]), 140:180] = away / UNIT
-    return relative, [SeenObject("person", box)]
+    return relative, [Detection("person", box)]
 
 
 def run(tracker, frames, start=0, relative=None, **inputs) -> MetricScale:

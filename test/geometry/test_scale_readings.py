@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thermal_fusion_ros.geometry.scale_readings import HEIGHTS, Reading, SeenObject, from_objects, from_range
+from thermal_fusion_ros.detections import Detection
+from thermal_fusion_ros.geometry.scale_readings import HEIGHTS, Reading, from_objects, from_range
 from thermal_fusion_ros.sensing.camera import CameraModel
 
 WIDTH, HEIGHT, FOCAL = 320, 240, 260.0
@@ -29,7 +30,7 @@ def standing(things, background=40.0):
         box = (column - half_width, 120 - half_height, column + half_width, 120 + half_height)
         x0, y0, x1, y1 = (round(edge) for edge in box)
         depth[max(0, y0) : y1, max(0, x0) : x1] = away
-        objects.append(SeenObject(label, (x0, y0, x1, y1)))
+        objects.append(Detection(label, (x0, y0, x1, y1)))
     return depth / UNIT, objects
 
 
@@ -73,16 +74,21 @@ def test_less_is_known_of_a_truck_than_of_a_person():
 @pytest.mark.parametrize(
     "thing",
     [
-        SeenObject("tree", (100, 50, 130, 150)),
-        SeenObject("person", (100, 50, 130, 150), fully_visible=False),
-        SeenObject("person", (100, 120, 130, 240)),  # cut off below
-        SeenObject("person", (0, 50, 30, 150)),
-        SeenObject("person", (100, 50, 103, 60)),  # too small
+        Detection("tree", (100, 50, 130, 150)),
+        Detection("person", (100, 50, 130, 150), 0.3),  # hardly believed
+        Detection("person", (100, 120, 130, 240)),  # cut off below
+        Detection("person", (0, 50, 30, 150)),
+        Detection("person", (100, 50, 103, 60)),  # too small
     ],
 )
 def test_boxes_that_say_nothing_are_left_out(thing):
     relative, _ = standing([])
     assert from_objects([thing], relative, CAMERA) == "no fully visible object of known height"
+
+
+def test_an_object_behind_another_is_left_out():
+    relative, objects = standing([("person", 1.7, 10.0, 105), ("car", 1.52, 5.0, 120)])
+    assert from_objects(objects, relative, CAMERA) == from_objects(objects[1:], relative, CAMERA)
 
 
 def test_object_without_depth_is_left_out():

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from thermal_fusion_ros.detections import Detection
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.language.captioner import MAX_WORDS, Captioner
 from thermal_fusion_ros.language.scene import LABELS, Scene, SeenObject, see
@@ -197,10 +198,15 @@ def test_objects_are_measured_from_the_pictures():
     thermal[40:100, 30:50], depth[40:100, 30:50], kelvin[40:100, 30:50] = 200, 5.0, 308.0
     depth[:, 100:] = np.nan
     person, car = see(
-        [("person", (30, 40, 50, 100), 0.8), ("car", (110, 50, 150, 80), 0.7), ("car", (300, 0, 310, 5), 0.9)],
-        thermal, depth, fx=120.0, cx=80.0, metric=True, temperature_k=kelvin,
+        [
+            Detection("person", (30, 40, 50, 100), 0.8),
+            Detection("car", (110, 50, 150, 80), 0.7),
+            Detection("car", (300, 0, 310, 5), 0.9),
+        ],
+        thermal, depth, k=np.array([[120.0, 0, 80], [0, 120, 60], [0, 0, 1]]), metric=True, temperature_k=kelvin,
     )  # fmt: skip
     assert person.depth == pytest.approx(5)
+    assert person.view == pytest.approx((-50 / 120, -20 / 120, -30 / 120, 40 / 120))
     assert person.heat == pytest.approx(140 / 255)
     assert person.temperature_k == pytest.approx(308)
     assert person.bearing_deg == pytest.approx(18.43, abs=0.01)

@@ -139,7 +139,7 @@ def test_rviz_looks_at_the_topics_of_the_node() -> None:
     assert viewer.options["namespace"] == node.options["namespace"] == "bot"
     layout = yaml.safe_load(Path(viewer.options["arguments"][1]).read_text())
     shown = {display["Topic"]["Value"] for display in layout["Visualization Manager"]["Displays"]}
-    ours = {"fused/image_raw", "depth/image_raw", "points"}
+    ours = {"fused/image_raw", "depth/image_raw", "points", "objects"}
     assert ours | {"rgb/image_raw", "thermal/image_raw"} == shown
 
 

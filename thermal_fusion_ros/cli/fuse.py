@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thermal_fusion_ros.cli._options import add_config_options, progress, read_config, write_json
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from thermal_fusion_ros.frames import Perception
     from thermal_fusion_ros.pipeline import Pipeline
 
-USUAL_FOV_DEG = 60.0  # of a colour camera on a robot, where nothing else is known
+OBJECTS_FILE = "objects.json"
 WORTH_BUILDING = 30  # pictures of one size; building takes about as long as they do
 
 DEPTH_IS = {
@@ -43,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also NAME_depth.npy (float32, farther is larger), NAME_depth.png, and depth.json: which are metres",
     )
     parser.add_argument(
+        "--objects",
+        action="store_true",
+        help=f"also {OBJECTS_FILE}: the caption of every picture, and what was found: box, distance, heat",
+    )
+    parser.add_argument(
         "--camera-height", type=float, metavar="METRES", help="above the ground: makes depth metres"
     )
     parser.add_argument(
@@ -65,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
         "fusion.prompt": args.prompt,
         "depth.camera_height_m": args.camera_height,
         "registration.rig": None if args.rig is None else str(args.rig),
-        "depth.enabled": args.depth,
+        "depth.enabled": args.depth or args.objects,
+        "objects.enabled": args.objects,
     }
     config = config.with_values({name: value for name, value in given.items() if value is not None})
     config = _with_lens(config)
@@ -74,12 +81,12 @@ def run(args: argparse.Namespace) -> int:
     plan = [(pipeline_for(_config_for(len(group), config)), group) for group in _by_size(pairs)]
     make_folder(args.out)
     fused = 0
-    depths: dict[str, bool] = {}
+    written = Written()
     try:
         with progress(len(pairs), "pair", "fusing") as bar:
             for pipeline, group in plan:
                 for pair in group:
-                    problem = fuse_pair(pipeline, pair, args.out, depths)
+                    problem = fuse_pair(pipeline, pair, args.out, written, depth=args.depth)
                     fused += problem is None
                     problems += [problem] if problem else []
                     bar.update()
@@ -90,28 +97,43 @@ def run(args: argparse.Namespace) -> int:
             f"{fused} of {len(pairs)} pairs fused into {args.out}"
             + (f", {len(problems)} problems" * bool(problems))
         )
-        if depths:
-            write_json(args.out / DEPTHS_FILE, {"metres": depths})
-        for metric, count in Counter(depths.values()).items():
+        if written.depths:
+            write_json(args.out / DEPTHS_FILE, {"metres": written.depths})
+        if written.objects:
+            write_json(args.out / OBJECTS_FILE, written.objects)
+        for metric, count in Counter(written.depths.values()).items():
             print(f"depth of {count}: {DEPTH_IS[metric]}")
     return EXIT_BAD_INPUT if problems else 0
 
 
-def fuse_pair(pipeline: Pipeline, pair: PicturePair, out: Path, depths: dict[str, bool]) -> str | None:
-    """Write `out`/NAME.png and, where the pipeline gives depth, NAME_depth.npy and NAME_depth.png.
+@dataclass
+class Written:
+    """Beside the fused pictures: which have depth, and if in metres; and what was found in each."""
 
-    Returns what went wrong instead, if something did; `depths` is told which pictures have depth, and if in metres.
+    depths: dict[str, bool] = field(default_factory=dict)
+    objects: dict[str, Any] = field(default_factory=dict)
+
+
+def fuse_pair(
+    pipeline: Pipeline, pair: PicturePair, out: Path, written: Written, *, depth: bool = False
+) -> str | None:
+    """Write `out`/NAME.png and, with `depth`, NAME_depth.npy and NAME_depth.png.
+
+    Returns what went wrong instead, if something did; `written` is told the rest.
     """
     from thermal_fusion_ros.bags.pictures import read_pair, write_picture
     from thermal_fusion_ros.errors import InputError
+    from thermal_fusion_ros.language.account import account
 
     try:
         frames = read_pair(pair)
         pipeline.reset()  # pictures of a folder are no film: nothing is carried from one to the next
         perception = pipeline.process(frames)
         write_picture(out / f"{pair.name}.png", perception.fused)
-        if perception.relative_depth is not None:
-            depths[pair.name] = write_depth(perception, out, pair.name)
+        if depth and perception.relative_depth is not None:
+            written.depths[pair.name] = write_depth(perception, out, pair.name)
+        if pipeline.config.objects.enabled:
+            written.objects[pair.name] = account(frames.rgb.image, perception)
     except InputError as error:
         return str(error) if pair.name in str(error) else f"{pair.name}: {error}"
     return None
@@ -135,9 +157,12 @@ def write_depth(perception: Perception, out: Path, name: str) -> bool:
 
 
 def _with_lens(config: Config) -> Config:
-    """Metres need a lens: the usual one where only the camera's height is given, and a line that says so."""
+    """Metres need a lens: the usual one where only a height is known, and a line that says so."""
+    from thermal_fusion_ros.sensing.camera import USUAL_FOV_DEG
+
     known = config.registration.rig or config.depth.horizontal_fov_deg
-    if not config.depth.enabled or config.depth.camera_height_m <= 0 or known:
+    metres = config.depth.camera_height_m > 0 or config.objects.enabled  # known heights make metres, too
+    if not config.depth.enabled or not metres or known:
         return config
     print(
         f"thermal-fusion: lens unknown, {USUAL_FOV_DEG:.0f}° across assumed; distances are as good as that "

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thermal_fusion_ros.config import DepthConfig
+from thermal_fusion_ros.detections import Detection
 from thermal_fusion_ros.geometry.ground import GroundFitter
 from thermal_fusion_ros.geometry.parallax import ParallaxScale
 from thermal_fusion_ros.geometry.scale_readings import (
     Reading,
-    SeenObject,
     from_ground,
     from_objects,
     from_range,
@@ -252,7 +252,7 @@ class ScaleTracker:
         *,
         gray: NDArray[np.uint8] | None = None,
         thermal: NDArray[np.uint8] | None = None,
-        objects: Sequence[SeenObject] = (),
+        objects: Sequence[Detection] = (),
         range_points: Floats | None = None,
     ) -> MetricScale:
         """Learn from one frame and return the scale to use for it.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from thermal_fusion_ros.detections import Box, Detection
 from thermal_fusion_ros.geometry.ground import Ground
 from thermal_fusion_ros.sensing.camera import CameraModel, Floats
 
@@ -24,6 +24,8 @@ HEIGHTS = {
     "bicycle": (1.07, 0.10),
     "motorcycle": (1.15, 0.12),
 }
+LEAST_SCORE = 0.5
+HIDDEN = 0.1  # share of a box
 LEAST_BOX_PX = 20  # height; lower boxes are too coarse
 BOX_ERROR_PX = 1.5  # of the height of a box
 RIM_PX = 1.5  # a box this close to the edge of the picture may be cut off
@@ -49,40 +51,26 @@ class Reading:
     sigma: float
 
 
-class SeenObject(NamedTuple):
-    """A detection in the RGB picture: `box` x0 y0 x1 y1 in pixels, `fully_visible` if nothing hides a part of it."""
-
-    label: str
-    box: tuple[float, float, float, float]
-    fully_visible: bool = True
-
-
 def from_ground(ground: Ground, camera_height_m: float) -> Reading:
     """The camera's height above the ground (metres) over the fitted one."""
     return Reading(float(np.log(camera_height_m / ground.height)), ground.sigma)
 
 
-def from_objects(objects: Sequence[SeenObject], relative: F32, camera: CameraModel) -> Reading | str:
+def from_objects(objects: Sequence[Detection], relative: F32, camera: CameraModel) -> Reading | str:
     """Heights of people and vehicles over what `relative` depth (any size, NaN invalid) makes of their boxes.
 
     A reason in words when no box can be used. The camera is taken to be roughly level.
     """
     logs, variances = [], []
-    for label, box, fully_visible in objects:
-        known = HEIGHTS.get(label)
-        if known is None or not fully_visible or not _inside(box, camera):
-            continue
+    for detection in objects:
+        box = detection.box
+        by_height = depth_by_height(detection, objects, camera)
         distance = _distance(relative, box, camera)
-        middle = (box[0] + box[2] - 1) / 2
-        edges = camera.unproject(np.array([[middle, box[1] - 0.5], [middle, box[3] - 0.5]]))
-        extent = float(edges[1, 1] - edges[0, 1])
-        if not (np.isfinite(distance) and extent > 0):
+        if by_height is None or not np.isfinite(distance):
             continue
-        logs.append(np.log(known[0] / (extent * distance)))
+        logs.append(np.log(by_height[0] / distance))
         across = (box[2] - box[0]) * relative.shape[1] / camera.width
-        variances.append(
-            known[1] ** 2 + (BOX_ERROR_PX / (box[3] - box[1])) ** 2 + (EDGE_PX / max(across, 1)) ** 2
-        )
+        variances.append(by_height[1] ** 2 + (EDGE_PX / max(across, 1)) ** 2)
     if not logs:
         return "no fully visible object of known height"
     values, weights = np.array(logs), 1 / np.array(variances)
@@ -93,7 +81,40 @@ def from_objects(objects: Sequence[SeenObject], relative: F32, camera: CameraMod
     return Reading(mean, float(np.sqrt(1 / weights.sum() + OBJECTS_ALIKE**2)))
 
 
-def _inside(box: tuple[float, float, float, float], camera: CameraModel) -> bool:
+def depth_by_height(
+    detection: Detection, others: Sequence[Detection], camera: CameraModel
+) -> tuple[float, float] | None:
+    """Depth (metres along the optical axis) of an object of known height, and the sigma of its logarithm.
+
+    None where its kind says nothing, or `others` of the same picture may hide a part of it. The camera is taken to be
+    roughly level.
+    """
+    label, box, _ = detection
+    known = HEIGHTS.get(label)
+    if known is None or not _inside(box, camera) or _unsure(detection, others):
+        return None
+    middle = (box[0] + box[2] - 1) / 2
+    edges = camera.unproject(np.array([[middle, box[1] - 0.5], [middle, box[3] - 0.5]]))
+    extent = float(edges[1, 1] - edges[0, 1])
+    if not extent > 0:
+        return None
+    return known[0] / extent, float(np.hypot(known[1], BOX_ERROR_PX / (box[3] - box[1])))
+
+
+def _unsure(detection: Detection, others: Sequence[Detection]) -> bool:
+    """Whether this may be no object at all, or a nearer one (its lower edge is lower) hides a part of it."""
+    x0, y0, x1, y1 = detection.box
+    for other in others:
+        if other is detection or other.box[3] <= y1:
+            continue
+        wide = min(x1, other.box[2]) - max(x0, other.box[0])
+        high = min(y1, other.box[3]) - max(y0, other.box[1])
+        if min(wide, high) > 0 and wide * high > HIDDEN * (x1 - x0) * (y1 - y0):
+            return True
+    return detection.score < LEAST_SCORE
+
+
+def _inside(box: Box, camera: CameraModel) -> bool:
     x0, y0, x1, y1 = box
     return (
         y1 - y0 >= LEAST_BOX_PX
@@ -105,7 +126,7 @@ def _inside(box: tuple[float, float, float, float], camera: CameraModel) -> bool
     )
 
 
-def _distance(relative: F32, box: tuple[float, float, float, float], camera: CameraModel) -> float:
+def _distance(relative: F32, box: Box, camera: CameraModel) -> float:
     """Depth of the object in `box` (pixels of `camera`); NaN without any.
 
     Not the median: blur and gaps between limbs mix in what is behind, and nothing is in front.

@@ -9,12 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from thermal_fusion_ros.detections import LABELS, Box, Detection
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.language.visibility import Visibility
-
-LABELS = ("person", "car", "truck", "bus", "motorcycle", "bicycle", "traffic light")
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +22,8 @@ class SeenObject:
     is larger: metres if `metric`, else in any unit (that of ``Scene.median_depth``); None or NaN where unknown.
     `sigma` is the relative standard deviation of that depth, scale included. `bearing_deg` is left positive (REP-103).
     `size` is the share of the picture that the box covers; `heat` (-1..1) how much brighter the object is in the
-    thermal display than what surrounds it; `temperature_k` its median where the camera is radiometric.
+    thermal display than what surrounds it; `temperature_k` its median where the camera is radiometric. `view` is the
+    box on a plane at depth 1, in the optical frame (x right, y down): times `depth` it is the object's outline.
     """
 
     label: str
@@ -38,6 +36,7 @@ class SeenObject:
     size: float = 0.0
     heat: float = 0.0
     temperature_k: float | None = None
+    view: Box = (0.0, 0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
         if self.label not in LABELS:
@@ -67,44 +66,61 @@ class Scene:
 
 
 def see(
-    detections: Sequence[tuple[str, Box, float]],
+    detections: Sequence[Detection],
     thermal: NDArray[np.uint8],
     depth: NDArray[np.float32] | None = None,
     *,
-    fx: float,
-    cx: float,
+    k: NDArray[np.floating],
     metric: bool = False,
     sigma: float = 0.0,
+    depth_sigma: NDArray[np.float32] | None = None,
     temperature_k: NDArray[np.float32] | None = None,
 ) -> tuple[SeenObject, ...]:
-    """Detections (label, box, score) with the distance, bearing and heat that the other images give them.
+    """Detections with the distance, bearing and heat that the other images give them.
 
-    All images are H×W in the RGB frame: `thermal` the display image, `depth` along the optical axis (NaN: unknown),
-    `temperature_k` kelvin (NaN: invalid). `fx`, `cx` are the RGB camera's, in pixels; `metric` and `sigma` belong to
+    In the RGB frame: `thermal` H×W, the display image; `depth` h×w of any size, along the optical axis (NaN: unknown),
+    and `depth_sigma`, its relative uncertainty; `temperature_k` H×W kelvin (NaN: invalid). `k` 3×3 is the RGB camera's
+    matrix, in pixels. `metric` and `sigma`, the relative uncertainty of what all of it is multiplied by, belong to
     `depth`.
     """
     height, width = thermal.shape
+    fx, fy, cx, cy = (float(k[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2)))
     seen = []
     for label, box, score in detections:
         x0, y0, x1, y1 = box
+        view = (x0 - cx) / fx, (y0 - cy) / fy, (x1 - cx) / fx, (y1 - cy) / fy
         inner = _inside(box, 0.5, 0.6, height, width)
         if inner is None:
             continue
+        near = (
+            None
+            if depth is None
+            else _inside(_zoomed(box, thermal.shape, depth.shape), 0.5, 0.6, *depth.shape)
+        )
+        distance = None if depth is None or near is None else _median(depth[near])
+        unsure = None if depth_sigma is None or near is None else _median(depth_sigma[near])
         seen.append(
             SeenObject(
                 label,
                 box,
                 score,
-                depth=None if depth is None else _median(depth[inner]),
+                depth=distance,
                 metric=metric and depth is not None,
-                sigma=sigma,
-                bearing_deg=math.degrees(math.atan2(cx - 0.5 * (x0 + x1), fx)),
+                sigma=sigma if unsure is None else math.hypot(sigma, unsure),
+                bearing_deg=math.degrees(math.atan(-0.5 * (view[0] + view[2]))),
+                view=view,
                 size=min(max((x1 - x0) * (y1 - y0) / (height * width), 0.0), 1.0),
                 heat=_heat(thermal, box, inner),
                 temperature_k=None if temperature_k is None else _median(temperature_k[inner]),
             )
         )
     return tuple(seen)
+
+
+def _zoomed(box: Box, size: tuple[int, ...], other: tuple[int, ...]) -> Box:
+    """The box in a picture of the same view but another size, rows by columns."""
+    down, across = other[0] / size[0], other[1] / size[1]
+    return box[0] * across, box[1] * down, box[2] * across, box[3] * down
 
 
 def _heat(thermal: NDArray[np.uint8], box: Box, inner: tuple[slice, slice]) -> float:

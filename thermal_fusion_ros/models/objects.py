@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from thermal_fusion_ros.config import ObjectsConfig
 from thermal_fusion_ros.detections import LABELS, Detection
 from thermal_fusion_ros.geometry.boxes import iou
 from thermal_fusion_ros.models.cross_attention import SHARED, WIDTHS
@@ -25,7 +26,7 @@ from thermal_fusion_ros.models.depth import Residual, Up, conv
 CLASSES = LABELS
 STRIDE = 8  # pixels between cells: people on real pictures are seldom narrower
 WIDTH, DEEP = 64, 88  # channels at 1/8, and at 1/16 and 1/32
-MIN_SCORE = 0.48  # below it people are wrong too often; chosen on the validation set (weights/objects.md)
+MIN_SCORE = ObjectsConfig().min_score  # chosen on the validation set, see weights/objects.md
 MOST = 64  # detections of a picture
 OVERLAP = 0.5  # IoU of two boxes of one class that are taken for one object
 RARE = 0.01  # score that an untrained head gives to everything
@@ -78,11 +79,16 @@ class ObjectHead(nn.Module):
 
 
 def decode(
-    scores: NDArray[Any], edges: NDArray[Any], threshold: float = MIN_SCORE, most: int = MOST
+    scores: NDArray[Any],
+    edges: NDArray[Any],
+    threshold: float = MIN_SCORE,
+    most: int = MOST,
+    stride: int = STRIDE,
 ) -> list[Detection]:
     """Detections (label, x0 y0 x1 y1 in pixels, score) of one picture, best first.
 
-    `scores` 7×h×w and `edges` 4×h×w as :class:`ObjectHead` returns them, without the batch. Of boxes of one class that
+    `scores` 7×h×w and `edges` 4×h×w as :class:`ObjectHead` returns them, without the batch, for cells of `stride`
+    pixels. Of boxes of one class that
     overlap (IoU above 0.5) the best stays; at most `most` are looked at.
     """
     found = np.flatnonzero(scores >= threshold)
@@ -91,7 +97,7 @@ def decode(
     score = scores[label, row, column]
     left, top, right, bottom = edges[:, row, column].astype(np.float32)
     x, y = column + 0.5, row + 0.5
-    boxes = STRIDE * np.stack([x - left, y - top, x + right, y + bottom], axis=1)
+    boxes = stride * np.stack([x - left, y - top, x + right, y + bottom], axis=1)
     same = label[:, None] == label[None, :]
     rivals = (iou(boxes, boxes) > OVERLAP) & same
     kept: list[int] = []

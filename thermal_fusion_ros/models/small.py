@@ -9,10 +9,18 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.compose import compose
 from thermal_fusion_ros.models.cross_attention import SHARED, CrossAttentionFusion
 
 REDUCTION = 2
+
+
+def small(fusion: nn.Module) -> SmallFusion:
+    """`fusion` as its own small profile; :class:`InputError` where there is none."""
+    if not isinstance(fusion, CrossAttentionFusion):
+        raise InputError("fusion.model small: fusion.weights must be those of a cross_attention network")
+    return SmallFusion(fusion)
 
 
 class SmallFusion(nn.Module):

@@ -30,6 +30,7 @@ rig      ``wanted``, ``level``, ``confidence``, ``drift_px`` (of the last pair),
 depth    for each of `depth` (depth/image_raw), `relative` and `points`: ``subscribers.<topic>``, ``rate_hz.<topic>``,
          ``refused.<topic>`` (why it was not published last); ``scale.<what>`` (where metres come from);
          ``range.received``, ``range.used``, ``range.points`` (in the last cloud), ``refused.range``
+objects  ``subscribers``, ``rate_hz``, ``seen`` (in the last pair), ``refused`` (why no markers were published last)
 language ``state`` of the worker (`off`, `idle`, `loading`, `working`, `stalled: ...`, `failed: ...`), ``caption``,
          ``prompt`` (of the operator), ``text`` (what guides fusion), ``embedding`` (`clip_text`, or `guidance_code`
          where there is no CLIP), ``embedding_age_s``, ``weight`` (of the guidance: 1, falling to 0 as it gets too old),

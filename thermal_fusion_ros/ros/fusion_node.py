@@ -414,6 +414,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
             ),
             report.output(self._fuser, pairing, self._outputs.subscribers),
             report.depth(self._outputs.depth, self._range),
+            report.objects(self._outputs.objects),
             report.engine(self._fuser, self._pipeline),
             *([] if self._language is None else [report.language(self._language.state())]),
             report.sync(pairing, self.config.sync, self._clock_jumps, clock_stands=self._now_ns() == 0),

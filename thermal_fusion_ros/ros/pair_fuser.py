@@ -286,7 +286,7 @@ class PairFuser:
             if self._outputs is None:
                 raise _DroppedError("inactive")
             published = self._outputs.publish(perception, self._fitting_camera_info(perception))
-            if not published and not (shown and CAPTION in wanted):
+            if not published and not (shown and wanted == {CAPTION}):
                 raise _DroppedError("output_refused" if self._outputs.subscribers else "no_subscriber")
         self.ledger.publish()
         self.problem = ""

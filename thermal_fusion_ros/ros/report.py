@@ -10,6 +10,7 @@ from thermal_fusion_ros.config import RegistrationConfig, SyncConfig
 from thermal_fusion_ros.ros.depth_outputs import DepthOutputs
 from thermal_fusion_ros.ros.diagnostics import ERROR, OK, WARN, Part
 from thermal_fusion_ros.ros.inputs import CameraInput
+from thermal_fusion_ros.ros.object_outputs import ObjectOutputs
 from thermal_fusion_ros.ros.pair_fuser import PairFuser, PipelineLike
 from thermal_fusion_ros.ros.range_input import RangeInput
 from thermal_fusion_ros.sensing.pairing import PairingReport
@@ -205,6 +206,24 @@ def depth(outputs: DepthOutputs | None, measured: RangeInput | None) -> Part:
         if measured.refused:
             part.values["refused.range"] = measured.refused
             part.note(f"{measured.topic} refused: {measured.refused}", WARN)
+    return part
+
+
+def objects(outputs: ObjectOutputs | None) -> Part:
+    """What was found, and why there are no markers. None: ``objects.enabled`` is false."""
+    part = Part("objects")
+    if outputs is None:
+        part.note("objects.enabled is false: nothing is looked for")
+        return part
+    subscribers = outputs.subscribers
+    part.put(
+        subscribers=subscribers,
+        seen=outputs.seen,
+        rate_hz=outputs.rate.rate_now(),
+        refused=outputs.refused or None,
+    )
+    if outputs.refused:
+        part.note(f"objects refused: {outputs.refused}", WARN if subscribers else OK)
     return part
 
 

@@ -27,6 +27,7 @@ CALIBRATE_HINT = "calibrate the camera with `thermal-fusion calibrate` or correc
 UNPROJECT_CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 50, 1e-12)
 UNPROJECT_TOLERANCE_PX = 0.1  # an inversion that does not project back this closely has no solution
 WIDEST_TANGENT = 20.0  # ±87°: farther from the axis no rectification map is asked for
+USUAL_FOV_DEG = 60.0  # across, of a colour camera on a robot about which nothing else is known
 
 
 class CalibrationError(InputError):

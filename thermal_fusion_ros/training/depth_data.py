@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -10,12 +11,14 @@ from numpy.typing import NDArray
 
 from thermal_fusion_ros.config import ThermalConfig
 from thermal_fusion_ros.frames import ThermalFrame, ThermalKind
+from thermal_fusion_ros.models.depth import NATIVE_WIDTH
 from thermal_fusion_ros.sensing.thermal import ThermalProcessor
 from thermal_fusion_ros.simulation.dataset import Sample
 from thermal_fusion_ros.training.data import Floats, Image, Labelled, Pair
 
 SKY = np.float16(np.inf)
-SIZE = (192, 256)  # height and width of a training picture; (H, W) below
+SIZE = (192, NATIVE_WIDTH)  # height and width of a training picture; (H, W) below
+STORED_WIDTH = 320  # of the pictures that windows are cut from
 HEIGHT_M = {"person": 1.7, "car": 1.5, "truck": 3.0, "bus": 3.0, "bicycle": 1.6, "motorcycle": 1.5}
 NARROWEST = 0.72  # crop width, share of the picture's
 
@@ -42,13 +45,11 @@ def display(counts: NDArray[np.uint16], config: ThermalConfig | None = None) -> 
     return view.display
 
 
-def pack(samples: list[Sample]) -> SimulatedPictures:
-    """Samples of a registered dataset as arrays."""
-    return SimulatedPictures(
-        np.stack([s.rgb for s in samples]),
-        np.stack([display(s.counts) for s in samples]),
-        np.stack([target(s) for s in samples]),
-    )
+def pack(samples: Iterable[Sample]) -> SimulatedPictures:
+    """Samples of a registered dataset as arrays; one is held at a time, for they are five times as large."""
+    columns = zip(*((s.rgb, display(s.counts), target(s)) for s in samples), strict=True)
+    rgb, thermal, log_depth = (np.stack(column) for column in columns)
+    return SimulatedPictures(rgb, thermal, log_depth)
 
 
 @dataclass(frozen=True)

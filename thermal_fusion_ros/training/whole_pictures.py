@@ -9,10 +9,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thermal_fusion_ros.models.depth import NATIVE_WIDTH, DepthNet
+from thermal_fusion_ros.models.depth import DepthNet
 from thermal_fusion_ros.simulation.dataset import Sample
 from thermal_fusion_ros.training.data import Floats, Image, Pair
-from thermal_fusion_ros.training.depth_data import SIZE, cut, display, random_window, shrink, target
+from thermal_fusion_ros.training.depth_data import (
+    SIZE,
+    STORED_WIDTH,
+    cut,
+    display,
+    random_window,
+    shrink,
+    target,
+)
 from thermal_fusion_ros.training.depth_loss import trust_in
 from thermal_fusion_ros.training.stages.depth import surest
 
@@ -50,7 +58,7 @@ def simulated(sample: Sample) -> WholePicture:
 
 def real(pair: Pair, networks: list[DepthNet]) -> WholePicture:
     """A real pair; per pixel the surer of the visible and the infrared network says how far things are."""
-    small = shrink(pair, NATIVE_WIDTH)
+    small = shrink(pair, STORED_WIDTH)
     log_depth, log_sigma = surest(networks, (small.rgb, small.thermal[..., None]))
     trust = trust_in(torch.from_numpy(log_sigma).float()).numpy().astype(np.float16)
     return WholePicture(np.dstack([small.rgb, small.thermal]), log_depth, trust, False)

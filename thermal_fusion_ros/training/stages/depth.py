@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.checkpoint import FusionNetwork, load_depth, load_fusion, save_depth, shipped
-from thermal_fusion_ros.models.depth import NATIVE_WIDTH, STRIDE, DepthNet
+from thermal_fusion_ros.models.depth import STRIDE, DepthNet, native_size
 from thermal_fusion_ros.models.graph import FUSION_STRIDE
 from thermal_fusion_ros.models.guidance import CODE_DIM
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
@@ -20,6 +21,7 @@ from thermal_fusion_ros.training import loop
 from thermal_fusion_ros.training.data import Image, Pair, load_pairs
 from thermal_fusion_ros.training.depth_data import (
     SIZE,
+    STORED_WIDTH,
     DepthBatch,
     DepthSampler,
     RealPicture,
@@ -41,6 +43,7 @@ class Settings(loop.LoopSettings):
     learning_rate: float = 1e-3
     small_steps: int = 2_500  # first, half the size, three times the batch: what a scene is, before its edges
     spectrum: str = "fused"
+    start: str = ""  # weights to begin with: a file, or the name of shipped ones
     samples: int = 2_400  # rendered pictures
     per_world: int = DatasetSpec.per_world  # of them from one world: fewer is more worlds
     real: int = 2  # pictures of a batch that are real
@@ -54,7 +57,7 @@ DEFAULTS = {
     "visible": Settings(spectrum="visible"),
     "infrared": Settings(spectrum="infrared"),
     # It starts from the visible one, so it needs no small pictures.
-    "fused": Settings(spectrum="fused", steps=4_000, small_steps=0, muon=0.02),
+    "fused": Settings(spectrum="fused", start="depth_visible", small_steps=0, muon=0.02),
 }
 
 
@@ -63,15 +66,15 @@ def train(
 ) -> Path:
     """Train, resuming from ``out``; returns the path of the fp16 weights. `cache` keeps rendered pictures.
 
-    The fused network starts from the visible one and learns, on real pictures, from the visible and the infrared one,
-    whichever is surer: both must be among the shipped weights. Raises :class:`InputError` when something is missing.
+    The fused network learns, on real pictures, from the visible and the infrared one, whichever is surer: both must be
+    among the shipped weights. Raises :class:`InputError` when something is missing.
     """
     if settings.spectrum not in SPECTRA:
         raise InputError(f"spectrum {settings.spectrum!r}: one of {', '.join(SPECTRA)}")
-    pairs = [shrink(pair, NATIVE_WIDTH) for pair in load_pairs(data)]
+    pairs = [shrink(pair, STORED_WIDTH) for pair in load_pairs(data)]
     spec = DatasetSpec(count=settings.samples, seed=settings.seed, per_world=settings.per_world)
     dataset = SimulatedDataset(spec, cache)
-    simulated = pack(list(dataset.samples(workers)))
+    simulated = pack(dataset.samples(workers))
     fusion = load_fusion(shipped("cross_attention")).model if settings.spectrum == "fused" else None
     images = np.stack(
         [
@@ -83,8 +86,9 @@ def train(
     sampler = DepthSampler(images, simulated.target, real, settings.seed)
     torch.manual_seed(settings.seed)
     model = DepthNet(channels=images.shape[3])
-    if settings.spectrum == "fused":
-        model.load_state_dict(load_depth(shipped("depth_visible")).model.state_dict())
+    if settings.start:
+        path = Path(settings.start) if settings.start.endswith(".safetensors") else shipped(settings.start)
+        model.load_state_dict(load_depth(path).model.state_dict())
     path = out / f"depth_{settings.spectrum}.safetensors"
 
     def terms(step: int) -> dict[str, Tensor]:
@@ -149,11 +153,14 @@ def surest(networks: list[DepthNet], images: tuple[Image, ...]) -> NDArray[np.fl
 
 @torch.inference_mode()
 def predict(network: DepthNet, image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Log depth and log uncertainty, H×W, of a picture H×W×C uint8 of about the native width."""
+    """Log depth and log uncertainty, H×W, of a picture H×W×C uint8 of any size."""
     height, width = image.shape[:2]
-    answer = network.eval()(as_input(image, STRIDE))
-    log_depth, log_sigma = (x[0, 0, :height, :width].float().numpy() for x in answer)
-    return log_depth, log_sigma
+    rows, columns = native_size(height, width)
+    how = cv2.INTER_AREA if columns < width else cv2.INTER_LINEAR
+    small = cv2.resize(image, (columns, rows), interpolation=how).reshape(rows, columns, -1)
+    answer = network.eval()(as_input(small.astype(np.uint8, copy=False), STRIDE))
+    log_depth, log_sigma = (cv2.resize(x[0, 0].float().numpy(), (width, height)) for x in answer)
+    return np.asarray(log_depth, np.float32), np.asarray(log_sigma, np.float32)
 
 
 def as_input(image: Image, stride: int) -> Tensor:

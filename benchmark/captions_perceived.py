@@ -1,0 +1,126 @@
+"""`python -m benchmark.captions_perceived`: captions of the whole chain, pixels to words, against the facts.
+
+Objects, depth and metres are the shipped networks' own; only what a rig knows is given: the lens and how high the
+camera is. Each simulated picture stands alone, so nothing is steadied over time. Of real pictures nothing is known but
+labels: what is named is compared with them, and captions are printed to be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.captions import LIGHT_WORDS, SIZE, TOLERANCE, progress, real_pairs, share
+from benchmark.context import ROOT
+from benchmark.markdown import table
+from thermal_fusion_ros.config import Config
+from thermal_fusion_ros.detections import LABELS, Box
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.frames import FramePair, Perception, RgbFrame, ThermalFrame, ThermalKind
+from thermal_fusion_ros.language.captioner import Caption, Captioner
+from thermal_fusion_ros.language.glance import glance
+from thermal_fusion_ros.models.objects import iou
+from thermal_fusion_ros.pipeline import Pipeline
+from thermal_fusion_ros.sensing.camera import CameraModel
+from thermal_fusion_ros.simulation.dataset import DatasetSpec, Sample, SimulatedDataset
+from thermal_fusion_ros.simulation.truth import ObjectTruth
+
+SAME = 0.3  # IoU from which what is named is what is there
+LEAST_PX = 12  # of an object, to be there at all
+SHOWN = 12
+
+
+def perceive(pipeline: Pipeline, sample: Sample) -> Perception:
+    """What the pipeline makes of a simulated pair alone."""
+    camera = CameraModel(SIZE["width"], SIZE["height"], sample.k, np.array(sample.distortion), name="rgb")
+    pipeline.update(pipeline.config.with_values({"depth.camera_height_m": sample.camera_height_m}))
+    pipeline.set_rig(None, None, camera)
+    pipeline.reset()
+    rgb, thermal = RgbFrame(0, sample.rgb), ThermalFrame(0, sample.counts, ThermalKind.COUNTS)
+    return pipeline.process(FramePair(rgb, thermal))
+
+
+def matches(
+    caption: Caption, there: Sequence[ObjectTruth]
+) -> Iterator[tuple[tuple[float, ...], ObjectTruth | None]]:
+    """For everything named: the metres said of it, and what it truly is; None where there is no such thing."""
+    for phrase in caption.phrases:
+        for box in phrase.boxes:
+            yield phrase.distances_m, _nearest(phrase.noun, box, there)
+
+
+def _nearest(noun: str, box: Box, there: Sequence[ObjectTruth]) -> ObjectTruth | None:
+    alike = [o for o in there if o.label == noun]
+    if not alike:
+        return None
+    overlap = iou(np.array([box]), np.array([o.box for o in alike], float))[0]
+    return alike[int(overlap.argmax())] if overlap.max() >= SAME else None
+
+
+def simulated(pipeline: Pipeline, samples: Sequence[Sample]) -> str:
+    """The table by condition, and some of the captions."""
+    said: dict[str, list[bool]] = {}
+    right: dict[str, list[bool]] = {}
+    honest: dict[str, list[bool]] = {}
+    shown = []
+    for sample in progress(samples):
+        perception = perceive(pipeline, sample)
+        caption = Captioner()(glance(sample.rgb, perception)())
+        there = [o for o in sample.objects if o.label in LABELS and o.pixels >= LEAST_PX]
+        named = list(matches(caption, there))
+        for key in (LIGHT_WORDS[sample.facts["time"]], sample.facts["air"], "all"):
+            honest.setdefault(key, []).append(all(true is not None for _, true in named))
+            said.setdefault(key, []).extend(bool(metres) for metres, _ in named)
+            right.setdefault(key, []).extend(
+                metres[0] * (1 - TOLERANCE) <= true.distance_m <= metres[-1] * (1 + TOLERANCE)
+                for metres, true in named
+                if metres and true is not None
+            )
+        if sample.index % max(len(samples) // SHOWN, 1) == 0:
+            shown.append(f"- {sample.facts['world']}, {sample.facts['condition']}: “{caption.text}”")
+    rows = [[key, share(honest[key]), share(said[key]), share(right[key])] for key in honest]
+    head = ["pictures", "captions that name nothing that is not there", "named with metres"]
+    return table([*head, f"metres within {TOLERANCE:.0%}"], rows) + "\n\n" + "\n".join(shown)
+
+
+def real(pipeline: Pipeline, data: Path) -> str:
+    """Captions of some real validation pictures."""
+    lines = []
+    for number, (name, _, rgb, thermal) in enumerate(real_pairs(data, "val")):
+        pipeline.reset()
+        perception = pipeline.process(FramePair(RgbFrame(0, rgb), ThermalFrame(0, thermal, ThermalKind.AGC8)))
+        if number % 6 == 0:
+            lines.append(f"- {name}: “{Captioner()(glance(rgb, perception)()).text}”")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Print the tables; bad input is one line and code 2."""
+    parser = argparse.ArgumentParser(prog="python -m benchmark.captions_perceived", description=__doc__)
+    default = Path(os.environ.get("TFR_DATA") or ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=default, metavar="DIR", help="data with val/")
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / "runs" / "benchmark", metavar="DIR", help="for simulated pictures"
+    )
+    parser.add_argument("--samples", type=int, default=240, metavar="N", help="held-out pictures (240)")
+    args = parser.parse_args()
+    try:
+        pipeline = Pipeline(Config())
+        spec = DatasetSpec(count=args.samples, seed=5, split="val", per_world=6, **SIZE)
+        print(simulated(pipeline, SimulatedDataset(spec, args.work / "simulated")))
+        pipeline = Pipeline(Config().with_values({"depth.horizontal_fov_deg": 60.0}))
+        print("\nReal pictures; the lens is guessed at 60°, metres come from people and cars.\n")
+        print(real(pipeline, args.data))
+    except InputError as error:
+        print(f"benchmark.captions_perceived: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

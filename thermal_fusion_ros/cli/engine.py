@@ -59,7 +59,7 @@ def _build(config: Config, height: int, width: int) -> int:
     begun = time.monotonic()
     pipeline.prepare(height, width)
     taken = time.monotonic() - begun
-    rows, columns = padded(height, width)
+    rows, columns = padded(height, width, pipeline.graph.stride)
     print(f"{pipeline.engine_name} for {columns}x{rows}, ready after {taken:.1f} s, kept in {default_root()}")
     wanted = config.engine.backend
     return 0 if wanted == "auto" or pipeline.engine_name.startswith(wanted) else 1
@@ -71,9 +71,10 @@ def _export(config: Config, height: int, width: int, path: Path) -> int:
     from thermal_fusion_ros.models.graph import padded
     from thermal_fusion_ros.pipeline import Pipeline
 
-    rows, columns = padded(height, width)
+    graph = Pipeline(config).graph
+    rows, columns = padded(height, width, graph.stride)
     precision = "f16" if config.engine.precision == "auto" else config.engine.precision
-    checked = export_onnx(Pipeline(config).graph, path, rows, columns, TYPES[precision])
+    checked = export_onnx(graph, path, rows, columns, TYPES[precision])
     agreed = "agrees with torch" if checked else "not checked: onnxruntime is not installed"
     print(f"{path}: {columns}x{rows}, {precision}, {path.stat().st_size / 1e6:.1f} MB, {agreed}")
     print(f"on the Jetson: trtexec --onnx={path.name} --stronglyTyped --saveEngine={path.stem}.engine")

@@ -9,7 +9,19 @@ from typing import Any
 
 HELP = "train a network (stages: fusion, diffusion, depth, objects); resumes a run left in --out"
 SETTINGS = (
-    *("steps", "small_steps", "batch", "crop", "samples", "per_world", "seed", "spectrum", "start", "muon", "text"),
+    *(
+        "steps",
+        "small_steps",
+        "batch",
+        "crop",
+        "samples",
+        "per_world",
+        "seed",
+        "spectrum",
+        "start",
+        "muon",
+        "text",
+    ),
     *("depth", "levels"),
 )
 
@@ -62,7 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="depth: what the network reads (default fused, which needs the other two)",
     )
     parser.add_argument("--small-steps", type=int, help="depth: how many of the steps see small pictures")
-    parser.add_argument("--start", metavar="WEIGHTS", help="depth: begin with this file, or these shipped weights")
+    parser.add_argument(
+        "--start", metavar="WEIGHTS", help="depth: begin with this file, or these shipped weights"
+    )
     parser.add_argument("--muon", type=float, help="learning rate of Muon for convolutions; 0: AdamW alone")
     parser.add_argument("--samples", type=int, help="diffusion, depth, objects: pictures to render")
     parser.add_argument("--per-world", type=int, help="depth: pictures of one world; fewer is more worlds")

@@ -102,7 +102,7 @@ def run(
     pipelines = {name: path.pipeline for name, path in paths.items()}
     engine_ms = {name: stages[name]["engine"] for name in paths}
     graph = next(iter(pipelines.values())).graph if pipelines else None
-    gflop = gigaflop(graph, *padded(height, width)) if graph else float("nan")
+    gflop = gigaflop(graph, *padded(height, width, graph.stride)) if graph else float("nan")
     floor = _floors(pipelines, gflop, height, width) if with_floor else {}
     eager = float(np.median(engine_ms["torch-eager"])) if "torch-eager" in engine_ms else None
     return {
@@ -164,7 +164,7 @@ def _floors(pipelines: dict[str, Pipeline], gflop: float, height: int, width: in
         measured = found["peaks"].setdefault(device, {})
         if f"gflops_{precision}" not in measured:
             measured |= peaks.measure(device, (precision,))
-        moved = peaks.compulsory_bytes(pipeline.graph, *padded(height, width), precision)
+        moved = peaks.compulsory_bytes(pipeline.graph, *padded(height, width, pipeline.graph.stride), precision)
         found[name] = {"floor_ms": round(peaks.floor_ms(gflop, moved, precision, measured), 3)}
     return found
 

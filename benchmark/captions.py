@@ -86,10 +86,11 @@ def distances(caption: Caption, sample: Sample) -> Iterator[bool]:
     for phrase in caption.phrases:
         for box in phrase.boxes if phrase.distances_m else ():
             true = truth[box].distance_m
-            yield _within(phrase.distances_m, true)
+            yield within(phrase.distances_m, true)
 
 
-def _within(stated: Sequence[float], true: float) -> bool:
+def within(stated: Sequence[float], true: float) -> bool:
+    """Whether the distance, or the range, that was stated is right within the tolerance."""
     return stated[0] * (1 - TOLERANCE) <= true <= stated[-1] * (1 + TOLERANCE)
 
 
@@ -168,7 +169,7 @@ def driven() -> str:
             named = [(phrase, now.get(who[box])) for phrase in caption.phrases for box in phrase.boxes]
             there.append(all(o is not None for _, o in named))
             stated += [
-                _within(p.distances_m, o.distance_m) for p, o in named if o is not None and p.distances_m
+                within(p.distances_m, o.distance_m) for p, o in named if o is not None and p.distances_m
             ]
             changes += caption.text != last
             last = caption.text
@@ -299,7 +300,7 @@ def real_pairs(data: Path, split: str) -> Iterator[tuple[str, str, NDArray[np.ui
 
 def share(those: Sequence[bool]) -> str:
     """`97.5% of 240`."""
-    return f"{np.mean(those):.1%} of {len(those)}"
+    return f"{np.mean(those):.1%} of {len(those)}" if those else "none"
 
 
 def _confusion(counts: Counter[tuple[str, str]], columns: Sequence[str]) -> str:

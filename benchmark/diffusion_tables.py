@@ -29,11 +29,12 @@ from thermal_fusion_ros.training.stages.depth import fuse, predict
 
 LEVELS = [10, 50, 100, 250, 500, 750, 900, 980]
 EDGE = 64  # pixels of the crops that are denoised
-# What is left out of the shipped method, as arguments of `train fusion --model diffusion`.
+# Against the shipped network, as arguments of `train fusion --model diffusion`.
 VARIANTS = {
-    "all of it": [],
-    "no depth-driven loss": ["--no-depth-loss"],
+    "as it ships": [],
+    "and depth-driven loss (3)": ["--depth-loss", "3"],
     "one noise level (50)": ["--levels", "50"],
+    "text never heard": ["--no-text"],
 }
 
 
@@ -43,7 +44,7 @@ def denoising(context: Context) -> str:
     images, zooms = _crops(load_pairs(context.data, "val"), 1)
     rows = noise_errors(load_denoiser(shipped("diffusion")), known, images, zooms, LEVELS)
     columns = [field.name for field in dataclasses.fields(rows[0])]
-    lines = [[str(row.level), *(f"{getattr(row, name):.4f}" for name in columns[1:])] for row in rows]
+    lines = [[str(row.level), *(f"{getattr(row, name):.3g}" for name in columns[1:])] for row in rows]
     heads = ["noise level", "diffusion model", "predict zero", "scaled input", "Wiener filter"]
     return table(heads, lines)
 
@@ -61,14 +62,14 @@ def ablation(context: Context) -> str:
     """
     rows = []
     for name, options in VARIANTS.items():
-        weights = _trained(context, name, options)
+        weights = _trained(context, options)
         scores = context.scores(_fused(context, weights)).mean
         cells = [*(ranking.rounded(scores[metric]) for metric in COMMON)]
         rows.append([name, *cells, *(f"{x:.3f}" for x in depth_seen(context, weights))])
         if not options:
             gain = people_gain(context, weights)
     budget = _about(shipped("diffusion"))["settings"]
-    heads = ["diffusion fusion with", *COMMON, "AbsRel night, visible net", "AbsRel night, fused net"]
+    heads = ["diffusion fusion", *COMMON, "AbsRel night, visible net", "AbsRel night, fused net"]
     return (
         f"{table(heads, rows)}\n\nEach: {budget['steps']} steps of {budget['batch']} crops of {budget['crop']} pixels "
         f"and {budget['whole']} whole pictures, seed {budget['seed']}. AbsRel: depth in the fused picture, held-out "
@@ -77,7 +78,7 @@ def ablation(context: Context) -> str:
     )
 
 
-def _trained(context: Context, name: str, options: list[str]) -> Path:
+def _trained(context: Context, options: list[str]) -> Path:
     """Weights of a variant; those that ship are the one with everything."""
     if not options:
         return shipped("diffusion")

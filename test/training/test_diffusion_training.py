@@ -17,7 +17,7 @@ from thermal_fusion_ros.training import data, diffusion_data, loop
 from thermal_fusion_ros.training.stages import diffusion, diffusion_fusion
 
 TINY = diffusion.Settings(steps=4, batch=2, crop=16, samples=0)
-TINY_HEAD = diffusion_fusion.Settings(steps=2, batch=2, crop=64, samples=0, real=2)
+TINY_HEAD = diffusion_fusion.Settings(steps=2, batch=2, crop=64, samples=0, real=2, depth=1.0)
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def test_parts_of_a_batch_are_those_of_the_whole(dataset):
 
 
 def test_the_loss_falls(dataset, tmp_path):
-    settings = replace(TINY, steps=30, batch=8, learning_rate=3e-3)
-    diffusion.train(dataset, tmp_path / "run", settings, cache=tmp_path, checkpoint_every=30)
+    settings = replace(TINY, steps=60, batch=8, learning_rate=3e-3)
+    diffusion.train(dataset, tmp_path / "run", settings, cache=tmp_path, checkpoint_every=60)
     model = Denoiser()
     model.load_state_dict(torch.load(tmp_path / "run" / loop.STATE, weights_only=True)["model"])
     sampler = diffusion_data.DiffusionSampler(data.load_pairs(dataset), [], 0, 16, seed=9)
@@ -93,8 +93,8 @@ def test_settings_that_make_no_sense_are_named(dataset, tmp_path, denoiser):
 
 
 def test_the_command_knows_which_stage_an_option_belongs_to(dataset, tmp_path, capsys):
-    assert main(["train", "diffusion", "--data", str(dataset), "--no-depth-loss"]) == 2
-    assert "--no-depth-loss is not a setting of the stage diffusion" in capsys.readouterr().err
+    assert main(["train", "diffusion", "--data", str(dataset), "--depth-loss", "1"]) == 2
+    assert "--depth-loss is not a setting of the stage diffusion" in capsys.readouterr().err
 
 
 PROGRAM = """

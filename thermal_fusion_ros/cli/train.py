@@ -22,7 +22,7 @@ SETTINGS = (
         "muon",
         "text",
     ),
-    *("depth", "levels"),
+    *("depth", "levels", "nights"),
 )
 
 
@@ -59,11 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fusion --model diffusion: noise levels, 0 to 999",
     )
     parser.add_argument(
-        "--no-depth-loss",
+        "--depth-loss",
         dest="depth",
-        action="store_const",
-        const=0.0,
-        help="fusion --model diffusion: judge by the picture alone",
+        type=float,
+        metavar="WEIGHT",
+        help="fusion --model diffusion: judge also by the depth that is seen in the picture; 0: do not",
     )
     parser.add_argument(
         "--no-text", dest="text", action="store_const", const=False, help="fusion: never say anything"
@@ -75,10 +75,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--small-steps", type=int, help="depth: how many of the steps see small pictures")
     parser.add_argument(
-        "--start", metavar="WEIGHTS", help="depth: begin with this file, or these shipped weights"
+        "--start",
+        metavar="WEIGHTS",
+        help="depth: begin with this file, or these shipped weights; fusion --model diffusion: with this file",
     )
     parser.add_argument("--muon", type=float, help="learning rate of Muon for convolutions; 0: AdamW alone")
     parser.add_argument("--samples", type=int, help="diffusion, depth, objects: pictures to render")
+    parser.add_argument(
+        "--nights",
+        type=int,
+        help="fusion --model diffusion: nights to render of worlds new to the depth networks",
+    )
     parser.add_argument("--per-world", type=int, help="depth: pictures of one world; fewer is more worlds")
     parser.add_argument(
         "--cache",
@@ -107,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
     given = {name: getattr(args, name) for name in SETTINGS if getattr(args, name) is not None}
     foreign = sorted(set(given) - {field.name for field in dataclasses.fields(defaults)})
     if foreign:
-        option = {"depth": "no-depth-loss", "text": "no-text"}.get(foreign[0], foreign[0].replace("_", "-"))
+        option = {"depth": "depth-loss", "text": "no-text"}.get(foreign[0], foreign[0].replace("_", "-"))
         raise InputError(f"--{option} is not a setting of the stage {args.stage}")
     if "levels" in given:
         given["levels"] = tuple(given["levels"])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.language.vocabulary import load_nouns
-from thermal_fusion_ros.models.checkpoint import load_denoiser, load_depth, save_fusion, shipped
+from thermal_fusion_ros.models.checkpoint import load_denoiser, load_depth, load_fusion, save_fusion, shipped
 from thermal_fusion_ros.models.diffusion import LEVELS
 from thermal_fusion_ros.models.diffusion_fusion import NOISE_LEVELS, DiffusionFusion
 from thermal_fusion_ros.models.guidance import CLIP_DIM
@@ -22,12 +22,14 @@ from thermal_fusion_ros.training.fusion_loss import LossSettings, Tensors, fuse,
 from thermal_fusion_ros.training.stages.fusion import centred
 from thermal_fusion_ros.training.whole_pictures import WholeBatch, WholeSampler
 
+NIGHTS = ("night", "night+fog", "night+smoke")
+
 
 @dataclass(frozen=True)
 class Settings(LossSettings):
     """Everything that shapes a run; stored with its result."""
 
-    steps: int = 1_200
+    steps: int = 900
     batch: int = 4  # crops
     crop: int = 192
     learning_rate: float = 1.5e-3
@@ -36,11 +38,15 @@ class Settings(LossSettings):
     difference: float = 0.25
     steepness: float = 1.08  # of edges, against the steeper source's
     text: bool = True
+    start: str = ""  # weights of this network to go on from
     levels: tuple[int, ...] = NOISE_LEVELS
     whole: int = 2  # whole pictures in a batch, with a reference depth
     whole_weight: float = 0.3  # of their fusion terms
-    depth: float = 1.0  # the depth-driven loss; 0: without
-    samples: int = 1_200  # rendered pictures
+    depth: float = (
+        0.0  # of the depth-driven loss; see models/weights/diffusion.md for what it costs and brings
+    )
+    samples: int = 1_200  # rendered pictures, of the worlds that the depth networks were trained on
+    nights: int = 0  # and rendered nights of worlds that they have not seen
     real: int = 120  # real pairs that have a reference depth
 
 
@@ -72,10 +78,12 @@ def train(
     pairs = load_pairs(data)
     sampler = PairSampler(pairs, (names, vectors), settings.crop, settings.seed)
     networks = [load_depth(shipped(f"depth_{spectrum}")).model for spectrum in ("visible", "infrared")]
-    samples = []
-    if settings.samples:
-        spec = DatasetSpec(count=settings.samples, seed=settings.seed)
-        samples = list(SimulatedDataset(spec, cache).samples(workers))
+    specs = (
+        DatasetSpec(count=max(settings.samples, 1), seed=settings.seed),
+        DatasetSpec(count=max(settings.nights, 1), seed=settings.seed + 1, conditions=NIGHTS, per_world=4),
+    )
+    wanted = [spec for spec, count in zip(specs, (settings.samples, settings.nights), strict=True) if count]
+    samples = [s for spec in wanted for s in SimulatedDataset(spec, cache).samples(workers)]
     wholes = WholeSampler(
         [whole_pictures.simulated(sample) for sample in samples],
         [whole_pictures.real(pair, networks) for pair in pairs[:: -(-len(pairs) // settings.real)]],
@@ -86,6 +94,8 @@ def train(
     model = DiffusionFusion(settings.levels)
     model.denoiser.load_state_dict(load_denoiser(diffusion).state_dict())
     model.guidance.mean.copy_(torch.from_numpy(mean))
+    if settings.start:
+        model.load_state_dict(load_fusion(Path(settings.start)).model.state_dict())
     model.to(distributed.device())
     path = out / "diffusion.safetensors"
 

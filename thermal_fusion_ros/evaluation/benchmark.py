@@ -164,7 +164,9 @@ def _floors(pipelines: dict[str, Pipeline], gflop: float, height: int, width: in
         measured = found["peaks"].setdefault(device, {})
         if f"gflops_{precision}" not in measured:
             measured |= peaks.measure(device, (precision,))
-        moved = peaks.compulsory_bytes(pipeline.graph, *padded(height, width, pipeline.graph.stride), precision)
+        moved = peaks.compulsory_bytes(
+            pipeline.graph, *padded(height, width, pipeline.graph.stride), precision
+        )
         found[name] = {"floor_ms": round(peaks.floor_ms(gflop, moved, precision, measured), 3)}
     return found
 

@@ -5,7 +5,7 @@ import pytest
 
 from thermal_fusion_ros.config import Config, DepthConfig
 from thermal_fusion_ros.depth_stage import DepthStage, pinhole
-from thermal_fusion_ros.evaluation.benchmark import scene
+from thermal_fusion_ros.evaluation.frame_path import frames, scene
 from thermal_fusion_ros.frames import DEPTH, FUSED, Perception
 from thermal_fusion_ros.pipeline import Pipeline
 from thermal_fusion_ros.simulation.rig import default_rig
@@ -121,9 +121,9 @@ def pipeline():
 
 def test_what_nobody_wants_is_left_out(pipeline):
     pipeline.wanted = frozenset({FUSED})
-    assert pipeline.process(scene(64, 96, 1)[0]).relative_depth is None
+    assert pipeline.process(frames(*scene(64, 96, 1)[0])).relative_depth is None
     pipeline.wanted = frozenset({FUSED, DEPTH})
-    perception = pipeline.process(scene(64, 96, 1)[0])
+    perception = pipeline.process(frames(*scene(64, 96, 1)[0]))
     assert perception.depth is not None
     assert perception.depth.shape == (64, 96)
     assert "depth" in perception.stage_ms
@@ -134,7 +134,8 @@ def test_thermal_is_registered_through_the_depth_of_the_frame_before():
     pipeline = Pipeline(Config().with_values({"engine.backend": "torch", "depth.camera_height_m": 1.35}))
     pipeline.set_rig(rig)
     levels = []
-    for k, pair in enumerate(scene(64, 96, 3)):
+    for k, messages in enumerate(scene(64, 96, 3)):
+        pair = frames(*messages)
         later = dataclasses.replace(pair.rgb, stamp_ns=k * 100_000_000)
         pipeline.process(dataclasses.replace(pair, rgb=later))
         levels.append(pipeline.registration["level"])

@@ -49,11 +49,11 @@ def test_a_folder_becomes_depth(folder):
 
 def test_the_pipeline_runs_it_beside_the_graph(folder):
     from thermal_fusion_ros.config import Config
-    from thermal_fusion_ros.evaluation.benchmark import scene
+    from thermal_fusion_ros.evaluation.frame_path import frames, scene
     from thermal_fusion_ros.pipeline import Pipeline
 
     config = Config().with_values({"depth.model": str(folder), "engine.backend": "torch"})
-    perception = Pipeline(config).process(scene(64, 96, 1)[0])
+    perception = Pipeline(config).process(frames(*scene(64, 96, 1)[0]))
     assert perception.relative_depth is not None
     assert perception.depth is None  # no source of scale
     assert "no source of metric scale" in perception.depth_refused

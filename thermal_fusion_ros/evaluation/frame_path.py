@@ -61,10 +61,7 @@ class FramePath:
         begun = time.perf_counter()
         stamp = self._pairs * 33_000_000
         self._pairs += 1
-        pair = FramePair(
-            RgbFrame(stamp, rgb_from_message(rgb)),
-            ThermalFrame(stamp, thermal_from_message(thermal), ThermalKind.COUNTS),
-        )
+        pair = frames(rgb, thermal, stamp)
         decoded = time.perf_counter()
         perception = self.pipeline.process(pair)
         perceived = time.perf_counter()
@@ -95,6 +92,14 @@ class FramePath:
         if topic not in self._memory:
             self._memory[topic] = np.empty_like(image)
         np.copyto(self._memory[topic], image)
+
+
+def frames(rgb: RawImage, thermal: RawImage, stamp_ns: int = 0) -> FramePair:
+    """Messages as the pipeline takes them."""
+    return FramePair(
+        RgbFrame(stamp_ns, rgb_from_message(rgb)),
+        ThermalFrame(stamp_ns, thermal_from_message(thermal), ThermalKind.COUNTS),
+    )
 
 
 def scene(height: int, width: int, count: int, seed: int = 0) -> list[tuple[RawImage, RawImage]]:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from thermal_fusion_ros.models.cross_attention import conv
 from thermal_fusion_ros.models.diffusion import CHANNELS, Denoiser, Schedule, normalised
 from thermal_fusion_ros.models.diffusion import WIDTHS as DENOISER_WIDTHS
-from thermal_fusion_ros.models.guided_fusion import GuidedFusion
+from thermal_fusion_ros.models.guided_fusion import GuidedFusion, conv
 
 WIDTHS = (16, 32, 48, 64, 96)  # channels at 1, 1/2, 1/4, 1/8, 1/16 of the input resolution
 NOISE_LEVELS = (50, 250)  # at low ones texture is seen, at higher ones things
@@ -27,7 +26,8 @@ class DiffusionFusion(GuidedFusion):
 
     def __init__(self, levels: tuple[int, ...] = NOISE_LEVELS) -> None:
         """`levels`: noise levels at which the diffusion model looks."""
-        super().__init__(WIDTHS)
+        super().__init__()
+        self.add_decoder(WIDTHS)
         w = WIDTHS
         self.denoiser = Denoiser().requires_grad_(False)
         self.register_buffer("levels", torch.tensor(levels, dtype=torch.int64))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from thermal_fusion_ros.models.cross_attention import SHARED, CrossAttentionFusion
+from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
 from thermal_fusion_ros.models.depth import DepthNet, native_size
 from thermal_fusion_ros.models.guidance import CODE_DIM
+from thermal_fusion_ros.models.guided_fusion import SHARED
 from thermal_fusion_ros.models.objects import ObjectHead
 from thermal_fusion_ros.models.small import REDUCTION, SmallFusion
 

@@ -7,23 +7,84 @@ scales; luma is a per-pixel mix of the two sources plus a detail term and, where
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from thermal_fusion_ros.models.compose import compose
-from thermal_fusion_ros.models.cross_attention import Relevance, Residual, Up
-from thermal_fusion_ros.models.guidance import FiLM, GuidanceProjection
+from thermal_fusion_ros.models.guidance import CODE_DIM, FiLM, GuidanceProjection
 
 SHARED = 2  # the first of the five resolutions that heads beside the picture read
 
 
-class GuidedFusion(nn.Module):
-    """Base of a fusion network; a subclass says in :meth:`encode` what it sees in the two pictures."""
+def conv(cin: int, cout: int, stride: int = 1) -> nn.Sequential:
+    """3x3 convolution and activation. No normalisation: brightness is the signal here."""
+    return nn.Sequential(nn.Conv2d(cin, cout, 3, stride, 1), nn.LeakyReLU(0.1, inplace=True))
 
-    def __init__(self, widths: tuple[int, int, int, int, int]) -> None:
-        """`widths`: channels of the features at 1, 1/2, 1/4, 1/8, 1/16 of the resolution."""
+
+class Residual(nn.Module):
+    """x + conv(act(conv(x)))."""
+
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        w = widths
+        self.body = nn.Sequential(conv(channels, channels), nn.Conv2d(channels, channels, 3, 1, 1))
+        nn.init.zeros_(self.body[1].weight)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """BCHW -> BCHW."""
+        out: Tensor = x + self.body(x)
+        return out
+
+
+class Up(nn.Module):
+    """Coarse features -> next finer scale: 1x1, bilinear x2, plus the skip, FiLM, 3x3."""
+
+    def __init__(self, coarse: int, fine: int, *, guided: bool = True) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(coarse, fine, 1)
+        self.film = FiLM(fine) if guided else None
+        self.mix = conv(fine, fine)
+
+    def forward(self, coarse: Tensor, skip: Tensor, code: Tensor) -> Tensor:
+        """Coarse BCHW, skip BC'(2H)(2W), codes BD -> features of the skip's shape."""
+        x = nn.functional.interpolate(self.reduce(coarse), scale_factor=2.0, mode="bilinear") + skip
+        if self.film is not None:
+            x = self.film(x, code)
+        out: Tensor = self.mix(x)
+        return out
+
+
+class Relevance(nn.Module):
+    """Where the picture shows what the text says: the scalar product of features and guidance code, as a logit.
+
+    FiLM tells every pixel the same; this tells the text's object from the rest.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.look = nn.Sequential(conv(channels, channels), nn.Conv2d(channels, channels, 3, 1, 1))
+        self.query = nn.Linear(CODE_DIM, channels, bias=False)
+        self.bias = nn.Parameter(torch.tensor(-2.0))
+        nn.init.normal_(self.query.weight, std=0.1)
+
+    def forward(self, x_BCHW: Tensor, code_BD: Tensor) -> Tensor:
+        """Features BCHW, codes BD -> logit B1HW."""
+        query = self.query(code_BD)[:, :, None, None]
+        return (self.look(x_BCHW) * query).mean(1, keepdim=True) + self.bias
+
+
+class GuidedFusion(nn.Module):
+    """Base of a fusion network; a subclass says in :meth:`encode` what it sees in the two pictures.
+
+    It calls :meth:`add_decoder` where the decoder has its place among its own parts: a seed draws weights in order.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
         self.guidance = GuidanceProjection()
+
+    def add_decoder(self, widths: tuple[int, int, int, int, int]) -> None:
+        """`widths`: channels of the features at 1, 1/2, 1/4, 1/8, 1/16 of the resolution."""
+        w = widths
         self.film16 = FiLM(w[4])
         self.mix16 = Residual(w[4])
         self.up8 = Up(w[4], w[3])

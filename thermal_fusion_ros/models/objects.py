@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from thermal_fusion_ros.config import ObjectsConfig
 from thermal_fusion_ros.detections import LABELS, Detection
 from thermal_fusion_ros.geometry.boxes import iou
-from thermal_fusion_ros.models.cross_attention import SHARED, WIDTHS
+from thermal_fusion_ros.models.cross_attention import WIDTHS
 from thermal_fusion_ros.models.depth import Residual, Up, conv
+from thermal_fusion_ros.models.guided_fusion import SHARED
 
 CLASSES = LABELS
 STRIDE = 8  # pixels between cells: people on real pictures are seldom narrower

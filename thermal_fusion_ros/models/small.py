@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.compose import compose
-from thermal_fusion_ros.models.cross_attention import SHARED, CrossAttentionFusion
+from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
+from thermal_fusion_ros.models.guided_fusion import SHARED
 
 REDUCTION = 2
 

@@ -13,8 +13,9 @@ from torch.nn import functional as F
 
 from thermal_fusion_ros.detections import Detection
 from thermal_fusion_ros.models.checkpoint import load_fusion, save_objects, shipped
-from thermal_fusion_ros.models.cross_attention import SHARED, CrossAttentionFusion
+from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
 from thermal_fusion_ros.models.graph import FUSION_STRIDE
+from thermal_fusion_ros.models.guided_fusion import SHARED
 from thermal_fusion_ros.models.objects import MIN_SCORE, ObjectHead, decode
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
 from thermal_fusion_ros.training import distributed, loop

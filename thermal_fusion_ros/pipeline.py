@@ -294,7 +294,8 @@ class Pipeline:
         )
         told = self.wanted & {OBJECTS, CAPTION}
         measured = self.wanted & {DEPTH, POINTS} or told or self._registrar.level == "depth"
-        found = detect(outputs, height, width, self.config.objects) if self.config.objects.enabled else []
+        looks = bool(measured) and self.config.objects.enabled
+        found = detect(outputs, height, width, self.config.objects) if looks else []
         if self._depth is not None and measured:
             depth, sigma = (
                 (outputs["depth"], outputs["sigma"]) if self._external is None else self._external(fused)

@@ -88,6 +88,37 @@ def test_asked_to_end_while_active_with_the_real_network_it_ends_well(start):
     assert_quiet(node)
 
 
+UNWOKEN = """
+import sys, threading, time
+import rclpy
+from thermal_fusion_ros.ros import {module} as module
+def shut():  # what a signal does, but for the executor being woken
+    time.sleep(0.5)
+    rclpy.get_default_context().handle.shutdown()
+wait = module.{last_call}
+def spun(*arguments, **others):
+    threading.Thread(target=shut).start()
+    module.{last_call} = wait
+    return wait(*arguments, **others)
+module.{last_call} = spun
+sys.exit(module.main(["{module}", "--ros-args", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "last_call", "arguments"),
+    [
+        ("fusion_node", "spin_safely", ["-p", "node.autostart:=false"]),
+        ("simulator_node", "rclpy.spin", ["-p", "simulation.width:=64", "-p", "simulation.height:=48"]),
+    ],
+)
+def test_it_ends_though_nothing_wakes_it(module, last_call, arguments):
+    script = UNWOKEN.format(module=module, last_call=last_call)
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE_S, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("argument", "words"),
     [

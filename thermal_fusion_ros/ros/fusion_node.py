@@ -29,6 +29,7 @@ from std_msgs.msg import String
 from thermal_fusion_ros.config import Config
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.ros import diagnostics, parameters, report
+from thermal_fusion_ros.ros.heartbeat import keep_awake
 from thermal_fusion_ros.ros.inputs import CameraInput
 from thermal_fusion_ros.ros.log_limiter import LogLimiter, PythonLogBridge
 from thermal_fusion_ros.ros.node_outputs import NodeOutputs
@@ -453,6 +454,7 @@ def main(args: list[str] | None = None) -> int:
         executor = SingleThreadedExecutor()
         node = FusionNode()
         executor.add_node(node)
+        keep_awake(node)
         if node.start():
             while rclpy.ok():
                 spin_safely(executor, node)

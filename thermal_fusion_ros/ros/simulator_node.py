@@ -28,6 +28,7 @@ from std_msgs.msg import String
 from thermal_fusion_ros.config import Config, parameters
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import RgbFrame
+from thermal_fusion_ros.ros.heartbeat import keep_awake
 from thermal_fusion_ros.ros.parameters import descriptor
 from thermal_fusion_ros.ros.player import StreamPublisher
 from thermal_fusion_ros.simulation.recording import BASE, MAP, camera_info
@@ -285,6 +286,7 @@ def main(args: list[str] | None = None) -> int:
     try:
         rclpy.init(args=args)
         node = SimulatorNode()
+        keep_awake(node)
         node.start()
         rclpy.spin(node)
     except InputError as error:

@@ -319,6 +319,15 @@ class FusionConfig:
         "What matters, in vocabulary words (`person`, `two cars`), or any with CLIP; empty leaves it to the caption.",
         live=True,
     )
+    rate_hz: float = param(
+        0.0,
+        "Pairs fused per second at most, 0: as many as can be. A rate that the machine holds with ease makes every "
+        "picture younger, for none has to wait.",
+        unit="Hz",
+        low=0.0,
+        high=240.0,
+        live=True,
+    )
 
 
 @dataclass(frozen=True)

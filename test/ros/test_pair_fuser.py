@@ -93,6 +93,19 @@ def test_a_pair_is_decoded_fused_and_published_with_its_stamp(rig):
     assert rig.fuser.latency_stamp.percentiles_ms(50) == [pytest.approx(9960)]
 
 
+def test_of_more_pairs_than_asked_for_evenly_spaced_ones_are_fused(rig):
+    rig.fuser.update(Config().with_values({"fusion.rate_hz": 10.0}))
+    for stamp in range(0, 1000, 33):
+        rig.submit(stamp)
+        rig.settle()
+    assert rig.balance.dropped == {"rate_limited": 21}
+    gaps = np.diff(rig.outputs.stamps) / MS
+    assert set(gaps) <= {99, 132}
+    rig.submit(5)  # a recording has looped
+    rig.settle()
+    assert rig.outputs.stamps[-1] == 5 * MS
+
+
 def test_the_newest_pair_wins_and_the_others_are_counted(rig):
     rig.submit(1)
     rig.settle()

@@ -102,6 +102,10 @@ class DepthNet(nn.Module):
         image_BCHW in [0, 1], H and W multiples of 16. Returns log depth B1HW, in the unit above, and the logarithm of
         its uncertainty B1HW.
         """
+        return assemble(self.scales(image_BCHW))
+
+    def scales(self, image_BCHW: Tensor) -> list[Tensor]:
+        """The estimate at 1/16 of the resolution, then what 1/8, 1/4, 1/2 and 1/1 add to it, each B2hw."""
         b, _, h, w = image_BCHW.shape
         # Where a pixel is, from the middle, in picture widths: the geometry above needs it.
         columns, rows = (torch.arange(n, device=image_BCHW.device, dtype=image_BCHW.dtype) for n in (w, h))
@@ -116,10 +120,17 @@ class DepthNet(nn.Module):
         y4 = self.up4(y8, x4)
         y2 = self.up2(y4, x2)
         y1 = self.up1(y2, self.fine(placed))
-        # Coarse to fine, each scale corrects the one before (Song et al., LapDepth, TCSVT 2021): how far the scene is
-        # comes straight from the features that see all of it.
-        estimate = self.heads[0](x16)
-        for head, features in zip(self.heads[1:], (y8, y4, y2, y1), strict=True):
-            estimate = nn.functional.interpolate(estimate, scale_factor=2.0, mode="bilinear") + head(features)
-        log_depth, log_sigma = estimate.split(1, dim=1)
-        return log_depth, log_sigma
+        return [head(y) for head, y in zip(self.heads, (x16, y8, y4, y2, y1), strict=True)]
+
+
+def assemble(scales: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Log depth and log uncertainty, B1HW each, of :meth:`DepthNet.scales`.
+
+    Coarse to fine, each scale corrects the one before (Song et al., LapDepth, TCSVT 2021): how far the scene is comes
+    straight from the features that see all of it.
+    """
+    estimate = scales[0]
+    for correction in scales[1:]:
+        estimate = nn.functional.interpolate(estimate, scale_factor=2.0, mode="bilinear") + correction
+    log_depth, log_sigma = estimate.split(1, dim=1)
+    return log_depth, log_sigma

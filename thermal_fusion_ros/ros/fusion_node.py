@@ -159,7 +159,9 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         self._assembly = RigAssembly(config.registration)
         self._pipeline = self._pipeline_factory(config)
         self._language = self._make_language(self._pipeline)
-        self._fuser = PairFuser(self._pipeline, self._log, self._now_ns, self._language)
+        self._fuser = PairFuser(
+            self._pipeline, self._log, self._now_ns, self._language, config.fusion.rate_hz
+        )
         self._tell_rig()
         self._inputs = {
             stream: CameraInput(

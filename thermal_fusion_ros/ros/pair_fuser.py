@@ -22,7 +22,7 @@ from thermal_fusion_ros.messages import BadMessageError, rgb_from_message, therm
 from thermal_fusion_ros.newest_only import NewestOnly
 from thermal_fusion_ros.ros.ledger import Ledger
 from thermal_fusion_ros.ros.log_limiter import LogLimiter
-from thermal_fusion_ros.ros.rates import Latencies, RateMeter
+from thermal_fusion_ros.ros.rates import Latencies, RateLimit, RateMeter
 from thermal_fusion_ros.sensing.camera import CalibrationError, CameraModel
 from thermal_fusion_ros.sensing.pairing import Pair
 from thermal_fusion_ros.sensing.rig import Rig
@@ -121,7 +121,7 @@ class PairFuser:
     """Decodes, fuses and publishes the newest pair; counts what became of the others.
 
     Works while :meth:`attach` has given it outputs. `now_ns` is the clock that stamps are compared with. `language` is
-    shown what has been fused, and guides fusion.
+    shown what has been fused, and guides fusion. `rate_hz`: pairs a second at most, by their stamps; 0: all.
     """
 
     def __init__(
@@ -130,6 +130,7 @@ class PairFuser:
         log: LogLimiter,
         now_ns: Callable[[], int],
         language: LanguageService | None = None,
+        rate_hz: float = 0.0,
     ) -> None:
         self.ledger = Ledger()
         self.rate = RateMeter()
@@ -146,6 +147,7 @@ class PairFuser:
         self._language = language
         if language is not None:
             pipeline.guidance = language.code
+        self._rate_hz, self._limit = rate_hz, RateLimit()
         self._outputs: Outputs | None = None
         self._publishing = threading.Lock()  # held while outputs are used or changed
         self.building = False  # the engine, which takes a while
@@ -187,11 +189,19 @@ class PairFuser:
                 # Building an engine can take minutes: have it ready for the first subscriber.
                 self.state = "engine not built yet"
                 self._worker.call(lambda: self._prepare(pair.rgb.message))
-        elif self._worker.offer(_Job(pair, time.monotonic())) is not None:
+        elif not self._limit.due(pair.rgb.stamp_ns, self._rate_hz):
+            self.ledger.drop("rate_limited")
+        else:
+            self._limit.take(pair.rgb.stamp_ns, self._rate_hz)
+            self._offer(pair)
+
+    def _offer(self, pair: Pair) -> None:
+        if self._worker.offer(_Job(pair, time.monotonic())) is not None:
             self.ledger.drop("engine_building" if self.building else "superseded")
 
     def update(self, config: Config) -> None:
         """Apply live parameters before the next pair."""
+        self._rate_hz = config.fusion.rate_hz
         self._worker.call(lambda: self._try("parameters", lambda: self._pipeline.update(config)))
 
     def set_rig(self, rig: Rig | None, problem: CalibrationError | None, rgb: CameraModel | None) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.checkpoint import FusionNetwork, load_depth, load_fusion, save_depth, shipped
-from thermal_fusion_ros.models.depth import STRIDE, DepthNet, native_size
+from thermal_fusion_ros.models.depth import STRIDE, DepthNet, assemble, native_size
 from thermal_fusion_ros.models.graph import FUSION_STRIDE
 from thermal_fusion_ros.models.guidance import CODE_DIM
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
@@ -32,6 +32,12 @@ from thermal_fusion_ros.training.depth_loss import trust_in, weighted_mean
 
 SPECTRA = ("visible", "infrared", "fused")
 FAR = 4.5  # of log depth, canonical unit: about 100 m for a camera at 1.35 m
+FARTHEST = 6.0  # nothing is said to be farther, the sky neither
+UNSUREST = 1.0  # of log uncertainty
+LARGE = (
+    1.0  # of what a scale adds to the one before: half precision has no digits to spare for +30 and then -30
+)
+FAR_OFF = 1.5  # log error from which on an estimate is drawn nearer by its logarithm alone
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,14 @@ class Settings(loop.LoopSettings):
     start: str = ""  # weights to begin with: a file, or the name of shipped ones
     samples: int = 2_400  # rendered pictures
     per_world: int = DatasetSpec.per_world  # of them from one world: fewer is more worlds
+    worlds: tuple[str, ...] = DatasetSpec.worlds  # in turn; what is hard may come more than once
     real: int = 2  # pictures of a batch that are real
+    depth: float = 0.5
+    relative: float = 1.0
     edges: float = 0.2
     sky: float = 0.3
-    labels: float = 0.3
+    bounds: float = 0.1
+    labels: float = 0.6
     teacher: float = 0.3
 
 
@@ -72,7 +82,9 @@ def train(
     if settings.spectrum not in SPECTRA:
         raise InputError(f"spectrum {settings.spectrum!r}: one of {', '.join(SPECTRA)}")
     pairs = [shrink(pair, STORED_WIDTH) for pair in load_pairs(data)]
-    spec = DatasetSpec(count=settings.samples, seed=settings.seed, per_world=settings.per_world)
+    spec = DatasetSpec(
+        count=settings.samples, seed=settings.seed, per_world=settings.per_world, worlds=settings.worlds
+    )
     dataset = SimulatedDataset(spec, cache)
     simulated = pack(dataset.samples(workers))
     fusion = load_fusion(shipped("cross_attention")).model if settings.spectrum == "fused" else None
@@ -170,14 +182,16 @@ def as_input(image: Image, stride: int) -> Tensor:
     return torch.from_numpy(padded)[None].permute(0, 3, 1, 2).float() / 255
 
 
-def loss_terms(model: nn.Module, batch: DepthBatch, settings: Settings) -> dict[str, Tensor]:
+def loss_terms(model: DepthNet, batch: DepthBatch, settings: Settings) -> dict[str, Tensor]:
     """Every weighted term of the loss of one batch."""
     with torch.autocast("cpu", torch.bfloat16):
-        log_depth, log_sigma = model(torch.from_numpy(batch.image).to(memory_format=torch.channels_last))
-    log_depth, log_sigma = log_depth.float(), log_sigma.float().clamp(-5, 1)
+        scales = model.scales(torch.from_numpy(batch.image).to(memory_format=torch.channels_last))
+    scales = [scale.float() for scale in scales]
+    log_depth, log_sigma = assemble(scales)
     target = torch.from_numpy(batch.target)
     count = len(target)
-    terms = simulated_terms(log_depth[:count], log_sigma[:count], target, settings)
+    terms = simulated_terms(log_depth[:count], log_sigma[:count].clamp(-5, UNSUREST), target, settings)
+    terms["bounds"] = settings.bounds * beyond_bounds(scales, log_depth, log_sigma)
     terms["labels"] = settings.labels * label_loss(log_depth, batch.boxes)
     if batch.teacher is not None:
         opinion = torch.from_numpy(batch.teacher)
@@ -191,12 +205,18 @@ def loss_terms(model: nn.Module, batch: DepthBatch, settings: Settings) -> dict[
 def simulated_terms(
     log_depth: Tensor, log_sigma: Tensor, target: Tensor, settings: Settings
 ) -> dict[str, Tensor]:
-    """Terms of pictures with exact depth, all S1HW: likelihood, absolute error, edges, sky."""
+    """Terms of pictures with exact depth, all S1HW: absolute error of the logarithm and of depth itself, likelihood,
+    edges, sky.
+
+    Where a pixel may be a leaf or what is far behind it, the relative error asks for the nearer of the two: to run into
+    a leaf that was said to be far is worse than the other way round.
+    """
     known = torch.isfinite(target)
     safe = torch.where(known, target, torch.zeros_like(target))
     weight = known.float()
     total = weight.sum().clamp_min(1)
     error = (log_depth - safe) * weight
+    relative = torch.expm1(error.clamp(max=FAR_OFF)).abs() * weight
     likelihood = (error.detach().abs() * torch.exp(-log_sigma) + log_sigma) * weight
     edges = torch.zeros(())
     for _ in range(3):  # differences of neighbours at three scales: sharp steps, flat surfaces
@@ -208,11 +228,19 @@ def simulated_terms(
         error, weight = error[..., ::2, ::2], weight[..., ::2, ::2]
     beyond = torch.relu(FAR - log_depth) * (~known).float()
     return {
-        "depth": ((log_depth - safe).abs() * known).sum() / total,
+        "depth": settings.depth * ((log_depth - safe).abs() * known).sum() / total,
+        "relative": settings.relative * relative.sum() / total,
         "likelihood": 0.3 * likelihood.sum() / total,
         "edges": settings.edges * edges,
         "sky": settings.sky * beyond.mean(),
     }
+
+
+def beyond_bounds(scales: list[Tensor], log_depth: Tensor, log_sigma: Tensor) -> Tensor:
+    """How far estimates, and what each scale adds to them, are larger than there is any need for."""
+    excess = [torch.relu(scale.abs() - LARGE).mean() for scale in scales[1:]]
+    excess += [torch.relu(log_depth - FARTHEST).mean(), torch.relu(log_sigma - UNSUREST).mean()]
+    return torch.stack(excess).sum()
 
 
 def label_loss(log_depth: Tensor, boxes: tuple[tuple[float, ...], ...]) -> Tensor:

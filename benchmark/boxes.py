@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from thermal_fusion_ros.geometry.reconstruction_bag import PosedBag
 from thermal_fusion_ros.offline import run_offline
 from thermal_fusion_ros.pipeline import Pipeline
 from thermal_fusion_ros.simulation import mesh, worlds
-from thermal_fusion_ros.simulation.actors import Labelled
+from thermal_fusion_ros.simulation.obstacles import with_things
 from thermal_fusion_ros.simulation.recording import MAP, write_bag
 from thermal_fusion_ros.simulation.rig import base_pose
 from thermal_fusion_ros.simulation.simulator import FIRST_STAMP_NS, Simulator
@@ -89,11 +89,8 @@ def middles(world: worlds.World, second: float) -> list[F64]:
 
 def with_boxes(world: worlds.World, second: float = SECONDS) -> worlds.World:
     """`world` with boxes of cardboard at their :func:`middles`; their instances come last."""
-    labelled, parts = list(world.labelled), [world.static]
-    for middle in middles(world, second):
-        labelled.append(Labelled(len(labelled) + 1, "box", {}, moving=False))
-        parts.append(mesh.box(SIZE, middle, world.palette("cardboard")).of_instance(len(labelled)))
-    return replace(world, static=mesh.merge(parts), labelled=labelled)
+    boxes = [mesh.box(SIZE, middle, world.palette("cardboard")) for middle in middles(world, second)]
+    return with_things(world, boxes, "box")
 
 
 def drive(

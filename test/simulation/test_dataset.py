@@ -99,3 +99,14 @@ def test_workers_give_the_same_samples(tmp_path):
 def test_a_wrong_specification_is_refused(wrong):
     with pytest.raises(InputError):
         replace(SPEC, **wrong)
+
+
+def test_obstacles_stand_in_the_way_but_never_where_the_camera_is():
+    plain = DatasetSpec(count=6, per_world=1, width=64, height=48, worlds=("corridor",), conditions=("day",))
+    without, full = (SimulatedDataset(replace(plain, obstacles=o)) for o in (False, True))
+    nearer = []
+    for bare, cluttered in zip(without, full, strict=True):
+        assert np.nanmin(cluttered.depth) > 0.3
+        nearer.append(np.mean(cluttered.depth < 0.8 * bare.depth))
+        assert {o.label for o in cluttered.objects} <= {o.label for o in bare.objects} | {"person"}
+    assert max(nearer) > 0.01

@@ -7,13 +7,15 @@ import torch
 
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.checkpoint import load_depth
-from thermal_fusion_ros.models.depth import DepthNet
+from thermal_fusion_ros.models.depth import DepthNet, assemble
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
 from thermal_fusion_ros.training import depth_data, muon
 from thermal_fusion_ros.training.data import Labelled
 from thermal_fusion_ros.training.stages import depth
 
-TINY = dataclasses.replace(depth.DEFAULTS["infrared"], steps=4, small_steps=2, batch=2, real=1, samples=3)
+TINY = dataclasses.replace(
+    depth.DEFAULTS["infrared"], steps=4, small_steps=2, batch=2, real=1, samples=3, obstacles=3, per_world=12
+)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +91,31 @@ def test_sky_is_only_asked_to_be_far():
     )
     assert near["sky"] > 0.5
     assert far["sky"] == 0
-    assert near["depth"] == far["depth"] == 0
+    assert near["logarithm"] == far["logarithm"] == near["relative"] == far["relative"] == 0
+
+
+def test_where_a_leaf_may_be_near_or_far_it_is_said_to_be_near():
+    target = torch.tensor([1.0, 3.0]).reshape(1, 1, 1, 2).repeat(1, 1, 16, 8)  # half of the pixels are far
+    at = {
+        v: float(
+            depth.simulated_terms(
+                torch.full_like(target, v), torch.zeros_like(target), target, depth.Settings()
+            )["relative"]
+        )
+        for v in (1.0, 2.0, 3.0)
+    }
+    assert at[1.0] < at[2.0] < at[3.0]
+
+
+def test_a_scale_that_adds_much_and_the_next_that_takes_it_away_are_out_of_bounds():
+    coarse, zero = torch.full((1, 2, 4, 4), 2.0), torch.zeros(1, 2, 8, 8)
+
+    def excess(*corrections):
+        log_depth, log_sigma = assemble([coarse, *corrections])
+        return float(depth.beyond_bounds([coarse, *corrections], log_depth, log_sigma - 2.0))
+
+    assert excess(zero, torch.zeros(1, 2, 16, 16)) == 0
+    assert excess(zero + 20, torch.full((1, 2, 16, 16), -20.0)) > 30
 
 
 def test_a_killed_run_resumes_to_the_same_weights(root, tmp_path, monkeypatch):

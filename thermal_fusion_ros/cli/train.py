@@ -15,6 +15,7 @@ SETTINGS = (
         "batch",
         "crop",
         "samples",
+        "obstacles",
         "per_world",
         "seed",
         "spectrum",
@@ -86,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="fusion --model diffusion: nights to render of worlds new to the depth networks",
     )
+    parser.add_argument("--obstacles", type=int, help="depth: more of them, with obstacles in the way")
     parser.add_argument("--per-world", type=int, help="depth: pictures of one world; fewer is more worlds")
     parser.add_argument(
         "--cache",

@@ -10,7 +10,7 @@ pairs    ``pairs_in``, ``published``, ``under_way``, ``dropped.<reason>``, with
          pairs_in = published + under_way + sum of dropped. Reasons: `no_subscriber`; `superseded` (a newer pair came
          before the engine was free); `engine_building`; `refused` (by the pipeline, see the message);
          `rgb_undecodable`, `thermal_undecodable`; `frozen` (``thermal.fuse_frozen`` is false); `inactive`; `error`;
-         `rate_limited` (``fusion.rate_hz``; or only points or captions are subscribed to, and their next one is not due);
+         `rate_limited` (``fusion.rate_hz``; or only points or captions are wanted, and not yet due);
          `output_refused` (only depth or points are subscribed to, and cannot be made: see depth);
          `calibration_<reason>` (wrong, contradictory, or still awaited: see rig)
 rgb,     ``topic``, ``type``, ``received``, ``used``, ``waiting``, ``unused.<reason>``, with

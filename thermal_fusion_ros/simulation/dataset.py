@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.simulation import conditions, sensors, worlds
+from thermal_fusion_ros.simulation import conditions, obstacles, sensors, worlds
 from thermal_fusion_ros.simulation import mesh as m
 from thermal_fusion_ros.simulation.materials import MaterialTable
 from thermal_fusion_ros.simulation.mesh import F32
@@ -33,6 +33,7 @@ from thermal_fusion_ros.simulation.truth import ObjectTruth, find_objects, scene
 
 VERSION = 2  # of what a sample looks like; part of the cache's name
 _HELD_OUT = 1_000_000_000
+_AWAY_M = 1.0  # from obstacles the rig stands
 _NEAREST, _FARTHEST = 0.1, 2000.0
 
 
@@ -65,6 +66,7 @@ class DatasetSpec:
     per_world: int = 12
     variety: float = 1.0
     quality: str = "fine"
+    obstacles: bool = False  # boxes and drums where the rig drives
 
     def __post_init__(self) -> None:
         if self.split not in ("train", "val"):
@@ -120,7 +122,7 @@ class SimulatedDataset(Sequence[Sample]):
             self.cache = Path(cache) / f"simulated-{spec.split}-{name}"
             self.cache.mkdir(parents=True, exist_ok=True)
             (self.cache / "spec.json").write_text(json.dumps(key, indent=1, sort_keys=True) + "\n")
-        self._group: tuple[int, worlds.World, Stage] | None = None
+        self._group: tuple[int, worlds.World, Stage, F32] | None = None
 
     def __len__(self) -> int:
         return self.spec.count
@@ -146,20 +148,25 @@ class SimulatedDataset(Sequence[Sample]):
     def _file(self, index: int) -> Path | None:
         return None if self.cache is None else self.cache / f"{index:07d}.npz"
 
-    def _world(self, group: int) -> tuple[worlds.World, Stage]:
+    def _world(self, group: int) -> tuple[worlds.World, Stage, F32]:
+        """World, stage, and where its obstacles are: N×3 x, y, radius."""
         if self._group is None or self._group[0] != group:
             rng = np.random.default_rng([self.spec.seed, group, 6])
             name = self.spec.worlds[group % len(self.spec.worlds)]
             layout = int(rng.integers(1, _HELD_OUT)) + (_HELD_OUT if self.spec.split == "val" else 0)
             world = worlds.build(name, layout)
+            places: F32 = np.zeros((0, 3), np.float32)
+            if self.spec.obstacles:
+                things, places = obstacles.scatter(world, np.random.default_rng([self.spec.seed, group, 7]))
+                world = obstacles.with_things(world, things)
             stage = Stage(world)
             stage.materials = vary_materials(stage.materials, rng, 0.6 * self.spec.variety)
-            self._group = (group, world, stage)
-        return self._group[1], self._group[2]
+            self._group = (group, world, stage, places)
+        return self._group[1:]
 
     def _render(self, index: int) -> Sample:
         spec = self.spec
-        world, stage = self._world(index // spec.per_world)
+        world, stage, places = self._world(index // spec.per_world)
         rng = np.random.default_rng([spec.seed, index, 8])
         name = str(rng.choice(spec.conditions))
         condition = conditions.parse(name, int(rng.integers(1, 2**31)) if spec.variety > 0 else 0)
@@ -173,12 +180,9 @@ class SimulatedDataset(Sequence[Sample]):
             str(rng.choice(["auto", "auto", "on", "off"])) if spec.variety > 0 and world.indoor else "auto"
         )
         renderer = Renderer(world, condition, spec.quality, headlamp, stage)
-        t = float(rng.uniform(0.0, 55.0))
-        base = base_pose(world, t)
-        if spec.variety > 0:
-            side = 0.25 * spec.variety * rng.normal()
-            base[:3, 3] += base[:3, 1] * side
-            base[:3, :3] = base[:3, :3] @ m.rotation_z(0.20 * spec.variety * rng.normal())
+        t, base = _stand(world, rng, spec.variety)
+        while np.any(np.hypot(*(places[:, :2] - base[:2, 3]).T) < places[:, 2] + _AWAY_M):
+            t, base = _stand(world, rng, spec.variety)
         sensor = sensors.ThermalSensor(
             spec.height,
             spec.width,
@@ -284,6 +288,18 @@ def _work(indices: range) -> list[Sample] | None:
     assert _worker is not None
     made = [_worker[i] for i in indices]
     return None if _worker.cache is not None else made
+
+
+def _stand(
+    world: worlds.World, rng: np.random.Generator, variety: float
+) -> tuple[float, NDArray[np.float64]]:
+    """Somewhere on the rig's way: when it is there, and world_from_base."""
+    t = float(rng.uniform(0.0, 55.0))
+    base = base_pose(world, t)
+    if variety > 0:
+        base[:3, 3] += base[:3, 1] * 0.25 * variety * rng.normal()
+        base[:3, :3] = base[:3, :3] @ m.rotation_z(0.20 * variety * rng.normal())
+    return t, base
 
 
 def vary_rig(rig: Rig, rng: np.random.Generator, variety: float) -> Rig:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -44,17 +45,19 @@ FAR_OFF = 1.5  # log error from which on an estimate is drawn nearer by its loga
 class Settings(loop.LoopSettings):
     """Everything that shapes a run; stored with its result."""
 
-    steps: int = 4_000
+    steps: int = 12_000
     batch: int = 8
     learning_rate: float = 1e-3
+    muon: float = 0.02
     small_steps: int = 2_500  # first, half the size, three times the batch: what a scene is, before its edges
     spectrum: str = "fused"
     start: str = ""  # weights to begin with: a file, or the name of shipped ones
-    samples: int = 2_400  # rendered pictures
-    per_world: int = DatasetSpec.per_world  # of them from one world: fewer is more worlds
-    worlds: tuple[str, ...] = DatasetSpec.worlds  # in turn; what is hard may come more than once
+    samples: int = 3_000  # rendered pictures
+    obstacles: int = 4_500  # more of them, of other worlds, with boxes and drums where the rig drives
+    per_world: int = 3  # of them from one world: fewer is more worlds
+    worlds: tuple[str, ...] = ("street", "trail", "warehouse", "trail", "street", "corridor")  # in turn
     real: int = 2  # pictures of a batch that are real
-    depth: float = 0.5
+    logarithm: float = 0.5
     relative: float = 1.0
     edges: float = 0.2
     sky: float = 0.3
@@ -67,7 +70,7 @@ DEFAULTS = {
     "visible": Settings(spectrum="visible"),
     "infrared": Settings(spectrum="infrared"),
     # It starts from the visible one, so it needs no small pictures.
-    "fused": Settings(spectrum="fused", start="depth_visible", small_steps=0, muon=0.02),
+    "fused": Settings(spectrum="fused", start="depth_visible", small_steps=0),
 }
 
 
@@ -82,11 +85,7 @@ def train(
     if settings.spectrum not in SPECTRA:
         raise InputError(f"spectrum {settings.spectrum!r}: one of {', '.join(SPECTRA)}")
     pairs = [shrink(pair, STORED_WIDTH) for pair in load_pairs(data)]
-    spec = DatasetSpec(
-        count=settings.samples, seed=settings.seed, per_world=settings.per_world, worlds=settings.worlds
-    )
-    dataset = SimulatedDataset(spec, cache)
-    simulated = pack(dataset.samples(workers))
+    simulated = pack(chain(*(SimulatedDataset(spec, cache).samples(workers) for spec in worlds_of(settings))))
     fusion = load_fusion(shipped("cross_attention")).model if settings.spectrum == "fused" else None
     images = np.stack(
         [
@@ -111,6 +110,16 @@ def train(
 
     loop.run(model, terms, save, out, settings, stop_at=stop_at)
     return path
+
+
+def worlds_of(settings: Settings) -> list[DatasetSpec]:
+    """What is rendered for a run."""
+    plain = DatasetSpec(
+        count=settings.samples, seed=settings.seed, per_world=settings.per_world, worlds=settings.worlds
+    )
+    if not settings.obstacles:
+        return [plain]
+    return [plain, replace(plain, count=settings.obstacles, seed=settings.seed + 1, obstacles=True)]
 
 
 def composition(step: int, settings: Settings) -> tuple[int, int, tuple[int, int]]:
@@ -228,7 +237,7 @@ def simulated_terms(
         error, weight = error[..., ::2, ::2], weight[..., ::2, ::2]
     beyond = torch.relu(FAR - log_depth) * (~known).float()
     return {
-        "depth": settings.depth * ((log_depth - safe).abs() * known).sum() / total,
+        "logarithm": settings.logarithm * ((log_depth - safe).abs() * known).sum() / total,
         "relative": settings.relative * relative.sum() / total,
         "likelihood": 0.3 * likelihood.sum() / total,
         "edges": settings.edges * edges,

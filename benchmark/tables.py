@@ -20,6 +20,7 @@ from benchmark.markdown import calls, fill
 from benchmark.metric_speed import metric_speed
 from benchmark.object_tables import objects
 from benchmark.pointcloud import pointcloud
+from benchmark.precision_table import precision
 from benchmark.prompt_table import prompt
 from benchmark.registration import registration
 from thermal_fusion_ros import config
@@ -38,6 +39,7 @@ TABLES: dict[str, Callable[..., str]] = {
     "registration": registration,
     "metric-speed": metric_speed,
     "latency": latency,
+    "precision": precision,
     "pointcloud": pointcloud,
 }
 

@@ -79,6 +79,33 @@ def test_sums_of_thin_maps_are_not_rounded_to_bf16():
     assert after < before / 3
 
 
+class Looks(nn.Module):
+    """Reads a picture of bytes as a network does: channels first, from -1 to 1, with a border of zeros."""
+
+    def __init__(self, divisor: float = 255.0, channels: int = 8) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.divisor, self.look = divisor, nn.Conv2d(3, channels, 3, 1, 1)
+
+    def forward(self, picture_BHW3: Tensor) -> Tensor:
+        return self.look((picture_BHW3.float() / self.divisor).permute(0, 3, 1, 2) * 2.0 - 1.0)
+
+
+@pytest.mark.parametrize(("divisor", "places"), [(255.0, 1), (100.0, 0)])
+def test_bytes_go_into_convolutions_as_they_are(divisor, places):
+    """2 b - 255 is a whole number that bf16 holds; 2 b - 100 may be too large for that."""
+    network, picture = Looks(divisor), torch.randint(0, 256, (1, 16, 24, 3), dtype=torch.uint8)
+    plain = converted(network, picture)
+    rewritten = copy.deepcopy(plain)
+    assert rewrite(rewritten) == places
+    with torch.inference_mode():
+        exact = network(picture).numpy()
+    np.testing.assert_allclose(computed(rewritten, picture, "f32"), exact, atol=1e-5)
+    if places:
+        before, after = (np.abs(computed(x, picture, "bf16") - exact).mean() for x in (plain, rewritten))
+        assert after < before
+
+
 def test_sizes_are_known_when_the_model_is_compiled(tiny, tmp_path, monkeypatch):
     """A size known only at run time costs half the speed; stored models know it too."""
     seen = []

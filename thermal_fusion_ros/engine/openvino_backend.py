@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import openvino
 
 DEVICE = "CPU"
-FORM = 3  # of stored models: a new one whenever what is done to them changes
+FORM = 4  # of stored models: a new one whenever what is done to them changes
 
 
 class OpenVinoEngine:

@@ -4,6 +4,8 @@ In bf16 mode the plug-in computes everything in bf16 but what comes after the la
 way to an output. Maps of very few channels (what heads say per pixel) lose by that twice: 8 bits are too few for a
 logarithm of depth that is summed over five scales, and its layout, channels last, leaves vector units all but empty.
 So their biases and resizes become elementwise work on flat pictures, which stays f32 and is fused into few loops.
+And bytes of a picture, which bf16 holds exactly, go into the first convolutions as they are, not as 255ths, which it
+rounds.
 """
 
 from __future__ import annotations
@@ -21,15 +23,55 @@ THIN = 4  # most channels of such a map; of more, elementwise work would be slow
 
 def rewrite(model: openvino.Model) -> int:
     """Rewrite `model` (static shapes, one picture) in place; returns how many places were."""
-    places = sum(map(_bias_outside, _nodes(model, "Add"))) + sum(
-        map(_resize_flat, _nodes(model, "Interpolate"))
-    )
+    steps = ((_scale_inside, "Convolution"), (_bias_outside, "Add"), (_resize_flat, "Interpolate"))
+    places = sum(sum(map(step, _nodes(model, kind))) for step, kind in steps)
     model.validate_nodes_and_infer_types()
     return places
 
 
 def _nodes(model: openvino.Model, kind: str) -> Iterator[Any]:
     return (node for node in model.get_ordered_ops() if node.get_type_name() == kind)
+
+
+def _scale_inside(convolution: Any) -> bool:
+    """Convolution of bytes b as (p b + q) / d -> of p b + q, whole numbers, with weights divided by d."""
+    import openvino.opset13 as ov
+
+    weights = convolution.input_value(1).get_node()
+    node, moves = convolution.input_value(0).get_node(), []
+    factor, offset, divisor = 1.0, 0.0, 1.0  # of what has been passed, from the convolution down
+    while (kind := node.get_type_name()) != "Convert":
+        if kind in ("Transpose", "Unsqueeze"):
+            moves.append(node)
+        elif kind not in ("Add", "Subtract", "Multiply", "Divide") or (number := _number(node)) is None:
+            return False
+        elif kind in ("Add", "Subtract"):
+            offset += factor * (number if kind == "Add" else -number)
+        else:
+            factor *= number if kind == "Multiply" else 1 / number
+            divisor *= 1.0 if kind == "Multiply" else number
+        node = node.input_value(0).get_node()
+    p, q = factor * divisor, offset * divisor
+    exact = (
+        all(abs(x - round(x)) < 1e-3 for x in (p, q)) and max(abs(round(q)), abs(round(255 * p + q))) <= 256
+    )
+    if divisor == 1 or not exact or weights.get_type_name() != "Constant":
+        return False
+    numbers = node
+    for move in reversed(moves):
+        build = ov.transpose if move.get_type_name() == "Transpose" else ov.unsqueeze
+        numbers = build(numbers, move.input_value(1))
+    numbers = ov.add(ov.multiply(numbers, np.float32(round(p))), np.float32(round(q)))
+    convolution.input(0).replace_source_output(numbers.output(0))
+    convolution.input(1).replace_source_output(ov.constant(weights.data / np.float32(divisor)).output(0))
+    return True
+
+
+def _number(node: Any) -> float | None:
+    """The one number that elementwise work does its work with."""
+    constant = node.input_value(1).get_node()
+    single = constant.get_type_name() == "Constant" and constant.data.size == 1
+    return float(constant.data.item()) if single else None
 
 
 def _bias_outside(add: Any) -> bool:

@@ -142,13 +142,15 @@ def _moved(cloud: NDArray[Any], pose: F64) -> F64:
 
 
 def scene(world: str, condition: str, seed: int) -> list[Placed | None]:
-    """Boxes of one world, by place."""
+    """Boxes of one world, by place; none where depth got no metres."""
     config = SimulationConfig(
         world=world, condition=condition, seed=seed, quality="live", shutter_period_s=0.0
     )
     simulator = Simulator(config, world=with_boxes(worlds.build(world, seed)))
     with tempfile.TemporaryDirectory() as folder:
         last, tree = drive(simulator, Path(folder), Config())
+    if last.depth is None:
+        return [None] * len(PLACES)
     return placed(simulator, last, cloud_in_map(simulator, last, tree))
 
 

@@ -321,8 +321,8 @@ class FusionConfig:
     )
     rate_hz: float = param(
         0.0,
-        "Pairs fused per second at most, 0: as many as can be. A rate that the machine holds with ease makes every "
-        "picture younger, for none has to wait.",
+        "Pairs fused per second at most, evenly spaced by their stamps; 0: as many as can be. Leaves the machine time "
+        "for others.",
         unit="Hz",
         low=0.0,
         high=240.0,

@@ -54,4 +54,4 @@ def scatter(world: World, rng: np.random.Generator) -> tuple[list[m.Mesh], F32]:
             thing = m.cylinder((0, 0, 0), (0, 0, tall), wide / 2, material)
         things.append(thing.yawed(float(rng.uniform(0, np.pi))).moved((x, y, z)))
         places.append((x, y, float(np.hypot(long, wide)) / 2))
-    return things, np.asarray(places, np.float32)
+    return things, np.asarray(places, np.float32).reshape(-1, 3)  # a short way may have none

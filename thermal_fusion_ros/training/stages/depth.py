@@ -35,9 +35,7 @@ SPECTRA = ("visible", "infrared", "fused")
 FAR = 4.5  # of log depth, canonical unit: about 100 m for a camera at 1.35 m
 FARTHEST = 6.0  # nothing is said to be farther, the sky neither
 UNSUREST = 1.0  # of log uncertainty
-LARGE = (
-    1.0  # of what a scale adds to the one before: half precision has no digits to spare for +30 and then -30
-)
+LARGE = 1.0  # of what a scale adds to the one before: bf16 has no digits to spare for +30 and then -30
 FAR_OFF = 1.5  # log error from which on an estimate is drawn nearer by its logarithm alone
 
 
@@ -226,7 +224,8 @@ def simulated_terms(
     total = weight.sum().clamp_min(1)
     error = (log_depth - safe) * weight
     relative = torch.expm1(error.clamp(max=FAR_OFF)).abs() * weight
-    likelihood = (error.detach().abs() * torch.exp(-log_sigma) + log_sigma) * weight
+    absolute = error.abs()
+    likelihood = (absolute.detach() * torch.exp(-log_sigma) + log_sigma) * weight
     edges = torch.zeros(())
     for _ in range(3):  # differences of neighbours at three scales: sharp steps, flat surfaces
         for axis in (2, 3):
@@ -237,7 +236,7 @@ def simulated_terms(
         error, weight = error[..., ::2, ::2], weight[..., ::2, ::2]
     beyond = torch.relu(FAR - log_depth) * (~known).float()
     return {
-        "logarithm": settings.logarithm * ((log_depth - safe).abs() * known).sum() / total,
+        "logarithm": settings.logarithm * absolute.sum() / total,
         "relative": settings.relative * relative.sum() / total,
         "likelihood": 0.3 * likelihood.sum() / total,
         "edges": settings.edges * edges,

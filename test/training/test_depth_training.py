@@ -73,6 +73,36 @@ def test_boxes_follow_the_crop():
     assert found > 4
 
 
+def test_the_last_of_a_batch_are_seen_again_with_a_little_noise():
+    images = np.random.default_rng(0).integers(0, 256, (3, 240, 320, 3), np.uint8)
+    real = depth_data.RealPicture(images[0], ())
+    sampler = depth_data.DepthSampler(images, np.zeros((3, 240, 320), np.float16), [real], seed=1)
+    batch = sampler.batch(0, 2, 1, twice=2)
+    assert (len(batch.image), len(batch.target), batch.again) == (5, 2, 2)
+    change = np.abs(batch.image[-2:] - batch.image[1:3])
+    assert 0 < change.mean() < 4 / 255
+
+
+def test_a_real_picture_is_mixed_with_another_of_the_same_view():
+    dark, light = (np.full((4, 4, 1), v, np.uint8) for v in (0, 200))
+    picture = depth_data.RealPicture(dark, (), None, light)
+    rng = np.random.default_rng(0)
+    seen = {int(depth_data.mixture(picture, rng).max()) for _ in range(40)}
+    assert 0 in seen
+    assert len(seen) > 10
+    assert max(seen) <= 200
+
+
+def test_unsteady_where_a_little_noise_moves_depth():
+    still = torch.zeros(2, 1, 16, 16)
+    one_place = still.clone()
+    one_place[0, 0, :2, :2] = 0.5
+    everywhere = torch.full_like(still, 0.5 * 4 / 512)
+    assert depth.unsteadiness(still, still) == 0
+    # The same in the mean, but in one place: that is what a robot would stumble over.
+    assert depth.unsteadiness(still, one_place) > 5 * depth.unsteadiness(still, everywhere) > 0
+
+
 def test_labels_say_who_is_nearer():
     """Two people of one height in metres: the smaller one in the picture is farther by that ratio."""
     boxes = ((0.0, 20.0, 20.0, 40.0, 80.0, 1.7), (0.0, 60.0, 30.0, 75.0, 60.0, 1.7))

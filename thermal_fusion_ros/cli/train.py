@@ -23,7 +23,7 @@ SETTINGS = (
         "muon",
         "text",
     ),
-    *("depth", "levels", "nights"),
+    *("depth", "levels"),
 )
 
 
@@ -78,15 +78,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start",
         metavar="WEIGHTS",
-        help="depth: begin with this file, or these shipped weights; fusion --model diffusion: with this file",
+        help="depth, diffusion: begin with this file, or these shipped weights; fusion --model diffusion: with this "
+        "file",
     )
     parser.add_argument("--muon", type=float, help="learning rate of Muon for convolutions; 0: AdamW alone")
-    parser.add_argument("--samples", type=int, help="diffusion, depth, objects: pictures to render")
-    parser.add_argument(
-        "--nights",
-        type=int,
-        help="fusion --model diffusion: nights to render of worlds new to the depth networks",
-    )
+    parser.add_argument("--samples", type=int, help="all but fusion with cross_attention: pictures to render")
     parser.add_argument("--obstacles", type=int, help="depth: more of them, with obstacles in the way")
     parser.add_argument("--per-world", type=int, help="depth: pictures of one world; fewer is more worlds")
     parser.add_argument(

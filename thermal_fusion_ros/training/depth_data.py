@@ -21,6 +21,8 @@ SIZE = (192, NATIVE_WIDTH)  # height and width of a training picture; (H, W) bel
 STORED_WIDTH = 320  # of the pictures that windows are cut from
 HEIGHT_M = {"person": 1.7, "car": 1.5, "truck": 3.0, "bus": 3.0, "bicycle": 1.6, "motorcycle": 1.5}
 NARROWEST = 0.72  # crop width, share of the picture's
+NARROWEST_REAL = 0.5  # there are few of them
+LITTLE_NOISE = (0.2, 3.0)  # grey levels: what rounding and another moment of the same scene change
 
 
 @dataclass(frozen=True)
@@ -57,22 +59,28 @@ class DepthBatch:
     """`image` B×C×H×W in [0, 1]. The first `len(target)` are simulated: `target` S×1×H×W, infinite: sky.
 
     `boxes`: of real pictures, (index in the batch, x0, y0, x1, y1, metres of height), pixels. `teacher` R×2×H×W:
-    log depth and log uncertainty that other networks give for the real pictures, or None.
+    log depth and log uncertainty that other networks give for the real pictures, or None. The last `again` are those
+    before them once more, with a little other noise.
     """
 
     image: Floats
     target: Floats
     boxes: tuple[tuple[float, ...], ...]
     teacher: Floats | None
+    again: int = 0
 
 
 @dataclass(frozen=True)
 class RealPicture:
-    """`image` H×W×C uint8, labelled objects, and `teacher` 2×H×W float16 (log depth, log uncertainty) or None."""
+    """`image` H×W×C uint8, labelled objects, and `teacher` 2×H×W float16 (log depth, log uncertainty) or None.
+
+    `other`: another picture of the same view and shape, or None; half of the time a mixture of both is shown.
+    """
 
     image: Image
     objects: tuple[Labelled, ...]
     teacher: NDArray[np.float16] | None = None
+    other: Image | None = None
 
 
 def shrink(pair: Pair, width: int) -> Pair:
@@ -98,8 +106,12 @@ class DepthSampler:
         """`images` N×H×W×C and `targets` N×H×W of the simulator; `real` pictures of about the same width."""
         self.images, self.targets, self.real, self.seed = images, targets, real, seed
 
-    def batch(self, step: int, simulated: int, real: int, size: tuple[int, int] = SIZE) -> DepthBatch:
-        """The batch of training step `step`: so many pictures of each kind, of `size` (height, width)."""
+    def batch(
+        self, step: int, simulated: int, real: int, size: tuple[int, int] = SIZE, twice: int = 0
+    ) -> DepthBatch:
+        """The batch of training step `step`: so many pictures of each kind, of `size` (height, width), the last of
+        them `twice`.
+        """
         rng = np.random.default_rng((self.seed, step, 2))
         pictures, targets, boxes, teachers = [], [], [], []
         for _ in range(simulated):
@@ -111,9 +123,9 @@ class DepthSampler:
             targets.append(depth + np.log(window[2] / self.images.shape[2]))
         for k in range(real):
             picture = self.real[int(rng.integers(len(self.real)))]
-            window = random_window(picture.image.shape[:2], rng)
+            window = random_window(picture.image.shape[:2], rng, NARROWEST_REAL)
             flip = rng.random() < 0.5
-            pictures.append(cut(picture.image, window, flip, cv2.INTER_AREA, size))
+            pictures.append(cut(mixture(picture, rng), window, flip, cv2.INTER_AREA, size))
             boxes += [(simulated + k, *box) for box in _boxes(picture.objects, window, flip, size)]
             if picture.teacher is not None:
                 shift = np.log(window[2] / picture.image.shape[1])
@@ -122,20 +134,32 @@ class DepthSampler:
                     for layer in picture.teacher
                 )
                 teachers.append(np.stack([log_depth + shift, log_sigma]))
-        image = np.stack([expose(p, rng) for p in pictures])
+        shown = [expose(p, rng) for p in pictures]
+        shown += [a_little_noise(p, rng) for p in shown[len(shown) - twice :]]
         return DepthBatch(
-            np.ascontiguousarray(image.transpose(0, 3, 1, 2)),
+            np.ascontiguousarray(np.stack(shown).transpose(0, 3, 1, 2)),
             np.stack(targets)[:, None].astype(np.float32),
             tuple(boxes),
             np.stack(teachers).astype(np.float32) if teachers else None,
+            twice,
         )
 
 
-def random_window(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """x, y, width, height of a random crop of the ratio of SIZE."""
+def mixture(picture: RealPicture, rng: np.random.Generator) -> Image:
+    """Its image, half of the time mixed with the other."""
+    if picture.other is None or rng.random() < 0.5:
+        return picture.image
+    share = float(rng.random())
+    return np.asarray(cv2.addWeighted(picture.image, share, picture.other, 1 - share, 0), np.uint8)
+
+
+def random_window(
+    shape: tuple[int, ...], rng: np.random.Generator, narrowest: float = NARROWEST
+) -> tuple[int, int, int, int]:
+    """x, y, width, height of a random crop of the ratio of SIZE; `narrowest`: least share of the picture's width."""
     height, width = shape[:2]
     widest = min(width, int(height * SIZE[1] / SIZE[0]))
-    across = int(widest * rng.uniform(NARROWEST, 1.0))
+    across = int(widest * rng.uniform(narrowest, 1.0))
     down = int(across * SIZE[0] / SIZE[1])
     return int(rng.integers(width - across + 1)), int(rng.integers(height - down + 1)), across, down
 
@@ -184,3 +208,10 @@ def expose(image: Floats, rng: np.random.Generator) -> Floats:
     if rng.random() < 0.15:  # grey: colour must not be all
         picture = np.repeat(picture.mean(2, keepdims=True), picture.shape[2], 2)
     return np.clip(picture, 0, 1).astype(np.float32)
+
+
+def a_little_noise(image: Floats, rng: np.random.Generator) -> Floats:
+    """The picture H×W×C in [0, 1] with noise that nobody would see."""
+    levels = np.exp(rng.uniform(*np.log(LITTLE_NOISE)))
+    noise = rng.standard_normal(image.shape, np.float32)
+    return np.asarray(image + noise * np.float32(levels / 255), np.float32)

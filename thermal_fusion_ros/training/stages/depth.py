@@ -37,6 +37,7 @@ FARTHEST = 6.0  # nothing is said to be farther, the sky neither
 UNSUREST = 1.0  # of log uncertainty
 LARGE = 1.0  # of what a scale adds to the one before: bf16 has no digits to spare for +30 and then -30
 FAR_OFF = 1.5  # log error from which on an estimate is drawn nearer by its logarithm alone
+LEAST_STEADY = 0.02  # share of a picture that steadiness looks at once more
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,15 @@ class Settings(loop.LoopSettings):
     per_world: int = 3  # of them from one world: fewer is more worlds
     worlds: tuple[str, ...] = ("street", "trail", "warehouse", "trail", "street", "corridor")  # in turn
     real: int = 2  # pictures of a batch that are real
+    twice: int = (
+        0  # the last so many of a batch are seen once more with a little other noise; the real ones are last
+    )
     logarithm: float = 0.5
     relative: float = 1.0
     edges: float = 0.2
     sky: float = 0.3
     bounds: float = 0.1
+    steady: float = 1.0
     labels: float = 0.6
     teacher: float = 0.3
 
@@ -68,7 +73,8 @@ DEFAULTS = {
     "visible": Settings(spectrum="visible"),
     "infrared": Settings(spectrum="infrared"),
     # It starts from the visible one, so it needs no small pictures.
-    "fused": Settings(spectrum="fused", start="depth_visible", small_steps=0),
+    # It runs online in few digits, so it must not answer to what they lose.
+    "fused": Settings(spectrum="fused", start="depth_visible", small_steps=0, batch=9, real=3, twice=4),
 }
 
 
@@ -101,7 +107,8 @@ def train(
     path = out / f"depth_{settings.spectrum}.safetensors"
 
     def terms(step: int) -> dict[str, Tensor]:
-        return loss_terms(model, sampler.batch(step, *composition(step, settings)), settings)
+        batch = sampler.batch(step, *composition(step, settings), settings.twice)
+        return loss_terms(model, batch, settings)
 
     def save(average: nn.Module, step: int) -> None:
         save_depth(path, average, settings.spectrum, {"settings": asdict(settings), "step": step})
@@ -158,7 +165,7 @@ def real_pictures(pairs: list[Pair], spectrum: str, fusion: FusionNetwork | None
         return [RealPicture(image, p.objects) for image, p in zip(made, pairs, strict=True)]
     teachers = [load_depth(shipped(f"depth_{name}")).model for name in ("visible", "infrared")]
     return [
-        RealPicture(image, p.objects, surest(teachers, (p.rgb, p.thermal[..., None])))
+        RealPicture(image, p.objects, surest(teachers, (p.rgb, p.thermal[..., None])), p.rgb)
         for image, p in zip(made, pairs, strict=True)
     ]
 
@@ -195,9 +202,14 @@ def loss_terms(model: DepthNet, batch: DepthBatch, settings: Settings) -> dict[s
         scales = model.scales(torch.from_numpy(batch.image).to(memory_format=torch.channels_last))
     scales = [scale.float() for scale in scales]
     log_depth, log_sigma = assemble(scales)
+    terms: dict[str, Tensor] = {}
+    if batch.again:
+        log_depth, once_more = log_depth[: -batch.again], log_depth[-batch.again :]
+        log_sigma = log_sigma[: -batch.again]
+        terms["steady"] = settings.steady * unsteadiness(log_depth[-batch.again :], once_more)
     target = torch.from_numpy(batch.target)
     count = len(target)
-    terms = simulated_terms(log_depth[:count], log_sigma[:count].clamp(-5, UNSUREST), target, settings)
+    terms |= simulated_terms(log_depth[:count], log_sigma[:count].clamp(-5, UNSUREST), target, settings)
     terms["bounds"] = settings.bounds * beyond_bounds(scales, log_depth, log_sigma)
     terms["labels"] = settings.labels * label_loss(log_depth, batch.boxes)
     if batch.teacher is not None:
@@ -249,6 +261,13 @@ def beyond_bounds(scales: list[Tensor], log_depth: Tensor, log_sigma: Tensor) ->
     excess = [torch.relu(scale.abs() - LARGE).mean() for scale in scales[1:]]
     excess += [torch.relu(log_depth - FARTHEST).mean(), torch.relu(log_sigma - UNSUREST).mean()]
     return torch.stack(excess).sum()
+
+
+def unsteadiness(first: Tensor, second: Tensor) -> Tensor:
+    """How far two estimates of the same pictures are apart, B1HW each; where they are farthest apart counts more."""
+    apart = (first - second).abs().flatten(1)
+    farthest = apart.topk(max(1, int(LEAST_STEADY * apart.shape[1])), dim=1).values
+    return apart.mean() + 0.3 * farthest.mean()
 
 
 def label_loss(log_depth: Tensor, boxes: tuple[tuple[float, ...], ...]) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from thermal_fusion_ros.models.checkpoint import save_denoiser
+from thermal_fusion_ros.models.checkpoint import load_denoiser, save_denoiser, shipped
 from thermal_fusion_ros.models.diffusion import Denoiser, Schedule
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
 from thermal_fusion_ros.training import distributed, loop
@@ -26,6 +26,7 @@ class Settings(loop.LoopSettings):
     crop: int = 64
     learning_rate: float = 1e-3
     muon: float = 0.02
+    start: str = ""  # weights of this network to go on from
     samples: int = 600  # rendered pictures
     simulated: float = 0.12  # share of a batch that is rendered
 
@@ -65,7 +66,11 @@ def train(
     simulated = rendered(settings.samples, settings.seed, cache, workers)
     sampler = DiffusionSampler(load_pairs(data), simulated, settings.simulated, settings.crop, settings.seed)
     torch.manual_seed(settings.seed)
-    model = Denoiser().to(distributed.device())
+    model = Denoiser()
+    if settings.start:
+        path = Path(settings.start) if settings.start.endswith(".safetensors") else shipped(settings.start)
+        model.load_state_dict(load_denoiser(path).state_dict())
+    model.to(distributed.device())
     path = out / "denoiser.safetensors"
 
     def terms(step: int) -> dict[str, Tensor]:

@@ -14,39 +14,35 @@ from thermal_fusion_ros.models.checkpoint import load_denoiser, load_depth, load
 from thermal_fusion_ros.models.diffusion import LEVELS
 from thermal_fusion_ros.models.diffusion_fusion import NOISE_LEVELS, DiffusionFusion
 from thermal_fusion_ros.models.guidance import CLIP_DIM
-from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
+from thermal_fusion_ros.simulation.dataset import SimulatedDataset
 from thermal_fusion_ros.training import distributed, loop, whole_pictures
 from thermal_fusion_ros.training.data import PairSampler, load_pairs
 from thermal_fusion_ros.training.depth_loss import DepthJudge
 from thermal_fusion_ros.training.fusion_loss import LossSettings, Tensors, fuse, on_device, picture_terms
+from thermal_fusion_ros.training.stages import depth
 from thermal_fusion_ros.training.stages.fusion import centred
 from thermal_fusion_ros.training.whole_pictures import WholeBatch, WholeSampler
-
-NIGHTS = ("night", "night+fog", "night+smoke")
 
 
 @dataclass(frozen=True)
 class Settings(LossSettings):
     """Everything that shapes a run; stored with its result."""
 
-    steps: int = 900
+    steps: int = 1_500
     batch: int = 4  # crops
     crop: int = 192
     learning_rate: float = 1.5e-3
     muon: float = 0.02
     ema: float = 0.995
-    difference: float = 0.25
-    steepness: float = 1.08  # of edges, against the steeper source's
+    difference: float = 0.23
+    steepness: float = 1.075  # of edges, against the steeper source's
     text: bool = True
     start: str = ""  # weights of this network to go on from
     levels: tuple[int, ...] = NOISE_LEVELS
     whole: int = 2  # whole pictures in a batch, with a reference depth
     whole_weight: float = 0.3  # of their fusion terms
-    depth: float = (
-        0.0  # of the depth-driven loss; see models/weights/diffusion.md for what it costs and brings
-    )
-    samples: int = 1_200  # rendered pictures, of the worlds that the depth networks were trained on
-    nights: int = 0  # and rendered nights of worlds that they have not seen
+    depth: float = 0.0  # of the depth-driven loss; models/weights/diffusion.md says what it costs and brings
+    samples: int = 3_000  # rendered pictures, those that the depth networks were trained on
     real: int = 120  # real pairs that have a reference depth
 
 
@@ -78,14 +74,13 @@ def train(
     pairs = load_pairs(data)
     sampler = PairSampler(pairs, (names, vectors), settings.crop, settings.seed)
     networks = [load_depth(shipped(f"depth_{spectrum}")).model for spectrum in ("visible", "infrared")]
-    specs = (
-        DatasetSpec(count=max(settings.samples, 1), seed=settings.seed),
-        DatasetSpec(count=max(settings.nights, 1), seed=settings.seed + 1, conditions=NIGHTS, per_world=4),
-    )
-    wanted = [spec for spec, count in zip(specs, (settings.samples, settings.nights), strict=True) if count]
-    samples = [s for spec in wanted for s in SimulatedDataset(spec, cache).samples(workers)]
+    worlds = depth.worlds_of(depth.Settings(samples=settings.samples, obstacles=0, seed=settings.seed))
     wholes = WholeSampler(
-        [whole_pictures.simulated(sample) for sample in samples],
+        [
+            whole_pictures.simulated(sample)
+            for spec in (worlds if settings.samples else [])
+            for sample in SimulatedDataset(spec, cache).samples(workers)
+        ],
         [whole_pictures.real(pair, networks) for pair in pairs[:: -(-len(pairs) // settings.real)]],
         settings.seed,
     )

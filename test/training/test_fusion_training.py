@@ -1,9 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.models.checkpoint import load_fusion
+from thermal_fusion_ros.models.checkpoint import load_fusion, shipped
 from thermal_fusion_ros.training import data, loop, losses
 from thermal_fusion_ros.training.stages import fusion
 
@@ -49,6 +51,22 @@ def test_a_run_with_other_settings_or_a_broken_state_is_not_overwritten(dataset,
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(InputError, match="not a readable training state"):
         fusion.train(dataset, out, SETTINGS)
+
+
+def test_it_goes_on_from_weights_and_learns_from_a_teacher(dataset, tmp_path):
+    first = fusion.train(dataset, tmp_path / "first", SETTINGS)
+    still = dataclasses.replace(
+        SETTINGS, steps=1, start=str(first), teacher="cross_attention", learning_rate=0.0
+    )
+    second = fusion.train(dataset, tmp_path / "second", still)
+    before, after = (load_fusion(path).model for path in (first, second))
+    for name, tensor in before.state_dict().items():
+        torch.testing.assert_close(after.state_dict()[name], tensor, atol=1e-3, rtol=0)
+    names, vectors = NOUNS, np.eye(len(NOUNS), 512, dtype=np.float32)
+    batch = data.PairSampler(data.load_pairs(dataset), (names, vectors), 64, 0).batch(0, 1)
+    other = load_fusion(shipped("cross_attention")).model
+    assert float(fusion.loss_terms(after, batch, still, after)["teacher"].detach()) == 0
+    assert float(fusion.loss_terms(after, batch, still, other)["teacher"].detach()) > 0
 
 
 def test_missing_data_is_named(tmp_path):

@@ -20,6 +20,7 @@ SETTINGS = (
         "seed",
         "spectrum",
         "start",
+        "teacher",
         "muon",
         "text",
     ),
@@ -78,8 +79,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start",
         metavar="WEIGHTS",
-        help="depth, diffusion: begin with this file, or these shipped weights; fusion --model diffusion: with this "
-        "file",
+        help="all but objects: begin with this file, or these shipped weights",
+    )
+    parser.add_argument(
+        "--teacher", metavar="WEIGHTS", help="fusion: learn from the pictures of this fusion network, too"
     )
     parser.add_argument("--muon", type=float, help="learning rate of Muon for convolutions; 0: AdamW alone")
     parser.add_argument("--samples", type=int, help="all but fusion with cross_attention: pictures to render")

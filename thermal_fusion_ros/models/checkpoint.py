@@ -208,3 +208,8 @@ def _fill(model: nn.Module, path: Path, tensors: dict[str, Any], architecture: s
 def shipped(architecture: str) -> Path:
     """Path of the weights that come with the package."""
     return SHIPPED / f"{architecture}.safetensors"
+
+
+def weights_at(place: str) -> Path:
+    """A weights file: its path, or the name of one that ships with the package."""
+    return Path(place) if place.endswith(".safetensors") else shipped(place)

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.models.checkpoint import FusionNetwork, load_depth, load_fusion, save_depth, shipped
+from thermal_fusion_ros.models.checkpoint import (
+    FusionNetwork,
+    load_depth,
+    load_fusion,
+    save_depth,
+    shipped,
+    weights_at,
+)
 from thermal_fusion_ros.models.depth import STRIDE, DepthNet, assemble, native_size
 from thermal_fusion_ros.models.graph import FUSION_STRIDE
 from thermal_fusion_ros.models.guidance import CODE_DIM
@@ -102,8 +109,7 @@ def train(
     torch.manual_seed(settings.seed)
     model = DepthNet(channels=images.shape[3])
     if settings.start:
-        path = Path(settings.start) if settings.start.endswith(".safetensors") else shipped(settings.start)
-        model.load_state_dict(load_depth(path).model.state_dict())
+        model.load_state_dict(load_depth(weights_at(settings.start)).model.state_dict())
     path = out / f"depth_{settings.spectrum}.safetensors"
 
     def terms(step: int) -> dict[str, Tensor]:

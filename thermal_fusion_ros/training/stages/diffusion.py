@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from thermal_fusion_ros.models.checkpoint import load_denoiser, save_denoiser, shipped
+from thermal_fusion_ros.models.checkpoint import load_denoiser, save_denoiser, weights_at
 from thermal_fusion_ros.models.diffusion import Denoiser, Schedule
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
 from thermal_fusion_ros.training import distributed, loop
@@ -68,8 +68,7 @@ def train(
     torch.manual_seed(settings.seed)
     model = Denoiser()
     if settings.start:
-        path = Path(settings.start) if settings.start.endswith(".safetensors") else shipped(settings.start)
-        model.load_state_dict(load_denoiser(path).state_dict())
+        model.load_state_dict(load_denoiser(weights_at(settings.start)).state_dict())
     model.to(distributed.device())
     path = out / "denoiser.safetensors"
 

@@ -10,7 +10,14 @@ from torch import Tensor, nn
 
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.language.vocabulary import load_nouns
-from thermal_fusion_ros.models.checkpoint import load_denoiser, load_depth, load_fusion, save_fusion, shipped
+from thermal_fusion_ros.models.checkpoint import (
+    load_denoiser,
+    load_depth,
+    load_fusion,
+    save_fusion,
+    shipped,
+    weights_at,
+)
 from thermal_fusion_ros.models.diffusion import LEVELS
 from thermal_fusion_ros.models.diffusion_fusion import NOISE_LEVELS, DiffusionFusion
 from thermal_fusion_ros.models.guidance import CLIP_DIM
@@ -80,6 +87,7 @@ def train(
             whole_pictures.simulated(sample)
             for spec in (worlds if settings.samples else [])
             for sample in SimulatedDataset(spec, cache).samples(workers)
+            if sample.facts["time"] == "night"  # when fusion is for something
         ],
         [whole_pictures.real(pair, networks) for pair in pairs[:: -(-len(pairs) // settings.real)]],
         settings.seed,
@@ -90,7 +98,7 @@ def train(
     model.denoiser.load_state_dict(load_denoiser(diffusion).state_dict())
     model.guidance.mean.copy_(torch.from_numpy(mean))
     if settings.start:
-        model.load_state_dict(load_fusion(Path(settings.start)).model.state_dict())
+        model.load_state_dict(load_fusion(weights_at(settings.start)).model.state_dict())
     model.to(distributed.device())
     path = out / "diffusion.safetensors"
 

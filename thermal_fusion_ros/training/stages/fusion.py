@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from thermal_fusion_ros.language.vocabulary import load_nouns
-from thermal_fusion_ros.models.checkpoint import save_fusion
+from thermal_fusion_ros.models.checkpoint import FusionNetwork, load_fusion, save_fusion, weights_at
 from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
 from thermal_fusion_ros.training import distributed, loop
 from thermal_fusion_ros.training.data import Batch, PairSampler, load_pairs
@@ -27,13 +27,23 @@ class Settings(LossSettings):
     crop: int = 192
     learning_rate: float = 1.5e-3
     text: bool = True  # False: the same network that never hears any, to know what listening costs
+    start: str = ""  # weights of this network to go on from: a file, or the name of shipped ones
+    teacher: str = ""  # weights of another fusion network whose pictures are learnt from, too
+    distil: float = 2.0
 
 
-def loss_terms(model: CrossAttentionFusion, batch: Batch, settings: Settings) -> dict[str, Tensor]:
-    """Every weighted term of the loss of one batch."""
+def loss_terms(
+    model: CrossAttentionFusion, batch: Batch, settings: Settings, teacher: FusionNetwork | None = None
+) -> dict[str, Tensor]:
+    """Every weighted term of the loss of one batch; `teacher`, under the same text, is to be resembled."""
     tensors = on_device(batch)
     fused, relevance = fuse(model, tensors)
-    return picture_terms(fused, relevance, tensors, settings)
+    terms = picture_terms(fused, relevance, tensors, settings)
+    if teacher is not None:
+        with torch.no_grad():
+            shown, _ = fuse(teacher, tensors)
+        terms["teacher"] = settings.distil * (fused - shown).abs().mean()
+    return terms
 
 
 def centred(raw: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -59,12 +69,17 @@ def train(
     torch.manual_seed(settings.seed)
     model = CrossAttentionFusion()
     model.guidance.mean.copy_(torch.from_numpy(mean))
+    if settings.start:
+        model.load_state_dict(load_fusion(weights_at(settings.start)).model.state_dict())
     model.to(distributed.device())
+    teacher = load_fusion(weights_at(settings.teacher)).model if settings.teacher else None
+    if teacher is not None:
+        teacher.to(distributed.device())
     weights = out / "cross_attention.safetensors"
 
     def terms(step: int) -> dict[str, Tensor]:
         batch = sampler.batch(step, settings.batch).part(distributed.mine(settings.batch))
-        return loss_terms(model, batch if settings.text else batch.without_text(), settings)
+        return loss_terms(model, batch if settings.text else batch.without_text(), settings, teacher)
 
     def save(average: nn.Module, step: int) -> None:
         assert isinstance(average, CrossAttentionFusion)

@@ -20,6 +20,7 @@ from thermal_fusion_ros.training.stages.depth import SPECTRA, picture, predict
 
 COUNT = 288  # pictures, from 24 worlds that no training has seen
 FARTHEST_M = 80.0
+EDGE = 0.01  # of the picture's size: a box that ends closer to its edge is cut by it
 TALLER = 1.5  # ratio of heights from which two objects of a class must be told apart
 Depth = NDArray[np.float32]
 
@@ -86,10 +87,11 @@ def ordering(context: Context) -> str:
 def comparable(pair: Pair) -> Iterator[tuple[Labelled, Labelled]]:
     """(nearer, farther) of a class: wholly in the picture, not hidden by another label, heights 1.5 times apart."""
     height, width = pair.thermal.shape
+    across, down = EDGE * width, EDGE * height
     whole = [
         o
         for o in pair.objects
-        if o.box[0] > 2 and o.box[1] > 2 and o.box[2] < width - 2 and o.box[3] < height - 2
+        if o.box[0] > across and o.box[1] > down and o.box[2] < width - across and o.box[3] < height - down
     ]
     free = [o for o in whole if all(o is p or _share(o, p) < 0.1 for p in pair.objects)]
     for a, b in combinations(free, 2):

@@ -25,7 +25,7 @@ from thermal_fusion_ros.simulation.dataset import DatasetSpec, Sample, Simulated
 from thermal_fusion_ros.training.data import Pair, load_pairs
 from thermal_fusion_ros.training.depth_data import display
 from thermal_fusion_ros.training.diffusion_data import crop
-from thermal_fusion_ros.training.stages.depth import fuse, predict
+from thermal_fusion_ros.training.stages.depth import SPECTRA, fuse, predict
 
 LEVELS = [10, 50, 100, 250, 500, 750, 900, 980]
 EDGE = 64  # pixels of the crops that are denoised
@@ -69,7 +69,7 @@ def ablation(context: Context) -> str:
         if not options:
             gain = people_gain(context, weights)
     budget = _about(shipped("diffusion"))["settings"]
-    heads = ["diffusion fusion", *COMMON, "AbsRel night, visible net", "AbsRel night, fused net"]
+    heads = ["diffusion fusion", *COMMON, *(f"AbsRel night, {name} net" for name in SPECTRA)]
     return (
         f"{table(heads, rows)}\n\nEach: {budget['steps']} steps of {budget['batch']} crops of {budget['crop']} pixels "
         f"and {budget['whole']} whole pictures, seed {budget['seed']}. AbsRel: depth in the fused picture, held-out "
@@ -110,20 +110,25 @@ def _fused(context: Context, weights: Path) -> Path:
     return folder
 
 
-def depth_seen(context: Context, weights: Path) -> tuple[float, float]:
-    """AbsRel of the visible and the fused depth network on fused pictures of simulated nights, no scaling."""
+def depth_seen(context: Context, weights: Path) -> list[float]:
+    """AbsRel on fused pictures of simulated nights, no scaling, of the visible depth network, the infrared one (luma)
+    and the fused one.
+    """
     model = load_fusion(weights).model
-    networks = [load_depth(shipped(f"depth_{name}")).model for name in ("visible", "fused")]
+    networks = {name: load_depth(shipped(f"depth_{name}")).model for name in SPECTRA}
     errors = []
     for sample_ in _nights(context):
         image = fuse(model, sample_.rgb, display(sample_.counts))
         unit = sample_.camera_height_m * sample_.k[0, 0] / sample_.rgb.shape[1]
         near = np.isfinite(sample_.depth) & (sample_.depth < FARTHEST_M)
         if near.any():
-            metres = (np.exp(predict(network, image)[0]) * unit for network in networks)
+            luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+            metres = (
+                np.exp(predict(network, luma if name == "infrared" else image)[0]) * unit
+                for name, network in networks.items()
+            )
             errors.append([score_depth(m, sample_.depth, near)["AbsRel"] for m in metres])
-    first, second = np.mean(errors, axis=0)
-    return float(first), float(second)
+    return [float(error) for error in np.mean(errors, axis=0)]
 
 
 @cache

@@ -69,6 +69,21 @@ def test_it_goes_on_from_weights_and_learns_from_a_teacher(dataset, tmp_path):
     assert float(fusion.loss_terms(after, batch, still, other)["teacher"].detach()) > 0
 
 
+def test_text_learnt_alone_leaves_the_picture_without_text_as_it_was(dataset, tmp_path):
+    names = [name for name, _ in load_fusion(shipped("cross_attention")).model.named_parameters()]
+    assert all(any(name.startswith(p) for name in names) for part in fusion.PARTS.values() for p in part)
+    taught = dataclasses.replace(SETTINGS, steps=3, batch=4, start="cross_attention", learns="text")
+    before = load_fusion(shipped("cross_attention")).model
+    after = load_fusion(fusion.train(dataset, tmp_path / "run", taught)).model
+    rgb, thermal = torch.rand(1, 3, 64, 64), torch.rand(1, 1, 64, 64)
+    silence, word = torch.zeros(1, 64), torch.ones(1, 64)
+    with torch.inference_mode():
+        assert torch.equal(before(rgb, thermal, silence), after(rgb, thermal, silence))
+        assert not torch.equal(before(rgb, thermal, word), after(rgb, thermal, word))
+    with pytest.raises(InputError, match="picture"):
+        fusion.learns_alone(before, "nothing")
+
+
 def test_missing_data_is_named(tmp_path):
     with pytest.raises(InputError, match="clip_text"):
         fusion.train(tmp_path, tmp_path / "out", SETTINGS)

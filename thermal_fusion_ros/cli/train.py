@@ -21,6 +21,7 @@ SETTINGS = (
         "spectrum",
         "start",
         "teacher",
+        "learns",
         "muon",
         "text",
     ),
@@ -83,6 +84,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--teacher", metavar="WEIGHTS", help="fusion: learn from the pictures of this fusion network, too"
+    )
+    parser.add_argument(
+        "--learns", metavar="PART", help="fusion: train seen, picture or text alone (default all)"
     )
     parser.add_argument("--muon", type=float, help="learning rate of Muon for convolutions; 0: AdamW alone")
     parser.add_argument("--samples", type=int, help="all but fusion with cross_attention: pictures to render")

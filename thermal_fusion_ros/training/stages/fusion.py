@@ -10,12 +10,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.language.vocabulary import load_nouns
 from thermal_fusion_ros.models.checkpoint import FusionNetwork, load_fusion, save_fusion, weights_at
 from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
 from thermal_fusion_ros.training import distributed, loop
 from thermal_fusion_ros.training.data import Batch, PairSampler, load_pairs
 from thermal_fusion_ros.training.fusion_loss import LossSettings, fuse, on_device, picture_terms
+
+# Parts of the network by the names of their parameters; "picture" is the rest. What is "seen" other heads share, and
+# "text" does nothing where nothing is said: each can be trained without touching what the others do.
+PARTS = {
+    "seen": ("visible.", "thermal.", "to_visible.", "to_thermal.", "merge."),
+    "text": ("guidance.", "film16.", "up8.film.", "up4.film.", "up2.film.", "relevance."),
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,7 @@ class Settings(LossSettings):
     learning_rate: float = 1.5e-3
     text: bool = True  # False: the same network that never hears any, to know what listening costs
     start: str = ""  # weights of this network to go on from: a file, or the name of shipped ones
+    learns: str = "all"  # or one of PARTS or "picture", the others staying as they are
     teacher: str = ""  # weights of another fusion network whose pictures are learnt from, too
     distil: float = 2.0
 
@@ -44,6 +53,15 @@ def loss_terms(
             shown, _ = fuse(teacher, tensors)
         terms["teacher"] = settings.distil * (fused - shown).abs().mean()
     return terms
+
+
+def learns_alone(model: nn.Module, part: str) -> None:
+    """Let no parameter but those of one of :data:`PARTS`, or of the rest ("picture"), be trained."""
+    if part not in (*PARTS, "picture"):
+        raise InputError(f"--learns {part}: all, picture, {', '.join(PARTS)}")
+    for name, parameter in model.named_parameters():
+        its = next((p for p, names in PARTS.items() if name.startswith(names)), "picture")
+        parameter.requires_grad_(its == part)
 
 
 def centred(raw: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -71,6 +89,8 @@ def train(
     model.guidance.mean.copy_(torch.from_numpy(mean))
     if settings.start:
         model.load_state_dict(load_fusion(weights_at(settings.start)).model.state_dict())
+    if settings.learns != "all":
+        learns_alone(model, settings.learns)
     model.to(distributed.device())
     teacher = load_fusion(weights_at(settings.teacher)).model if settings.teacher else None
     if teacher is not None:

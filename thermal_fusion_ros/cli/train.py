@@ -21,8 +21,11 @@ SETTINGS = (
         "spectrum",
         "start",
         "teacher",
+        "distil",
         "learns",
         "muon",
+        "learning_rate",
+        "ema",
         "text",
     ),
     *("depth", "levels"),
@@ -89,6 +92,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--learns", metavar="PART", help="fusion: train seen, picture or text alone (default all)"
     )
     parser.add_argument("--muon", type=float, help="learning rate of Muon for convolutions; 0: AdamW alone")
+    parser.add_argument("--learning-rate", type=float, help="learning rate of AdamW")
+    parser.add_argument(
+        "--ema", type=float, help="decay of the averaged weights, which are those that are saved"
+    )
     parser.add_argument("--samples", type=int, help="all but fusion with cross_attention: pictures to render")
     parser.add_argument("--obstacles", type=int, help="depth: more of them, with obstacles in the way")
     parser.add_argument("--per-world", type=int, help="depth: pictures of one world; fewer is more worlds")

@@ -37,6 +37,9 @@ class LossSettings(loop.LoopSettings):
     text_gain: float = 0.8  # how much of an object's thermal contrast its name adds
     relevance: float = 0.5
     overshoot: float = 4.0
+    start: str = ""  # weights of the network to go on from: a file, or the name of shipped ones
+    teacher: str = ""  # weights of a fusion network whose pictures are learnt from, too
+    distil: float = 2.0
 
 
 class Fusion(Protocol):
@@ -75,6 +78,13 @@ def fuse(model: Fusion, batch: Tensors) -> tuple[Tensor, Tensor]:
             batch.rgb.to(memory_format=layout), batch.thermal.to(memory_format=layout), code
         )
     return fused.float(), relevance.float()
+
+
+def resemblance(fused_B3HW: Tensor, teacher: Fusion, batch: Tensors, settings: LossSettings) -> Tensor:
+    """Weighted difference from the pictures that a teacher makes under the same text."""
+    with torch.no_grad():
+        wanted, _ = fuse(teacher, batch)
+    return settings.distil * (fused_B3HW - wanted).abs().mean()
 
 
 def picture_terms(

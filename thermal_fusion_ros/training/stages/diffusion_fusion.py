@@ -25,9 +25,16 @@ from thermal_fusion_ros.simulation.dataset import SimulatedDataset
 from thermal_fusion_ros.training import distributed, loop, whole_pictures
 from thermal_fusion_ros.training.data import PairSampler, load_pairs
 from thermal_fusion_ros.training.depth_loss import DepthJudge
-from thermal_fusion_ros.training.fusion_loss import LossSettings, Tensors, fuse, on_device, picture_terms
+from thermal_fusion_ros.training.fusion_loss import (
+    LossSettings,
+    Tensors,
+    fuse,
+    on_device,
+    picture_terms,
+    resemblance,
+)
 from thermal_fusion_ros.training.stages import depth
-from thermal_fusion_ros.training.stages.fusion import centred
+from thermal_fusion_ros.training.stages.fusion import centred, load_teacher
 from thermal_fusion_ros.training.whole_pictures import WholeBatch, WholeSampler
 
 
@@ -44,7 +51,6 @@ class Settings(LossSettings):
     difference: float = 0.23
     steepness: float = 1.075  # of edges, against the steeper source's
     text: bool = True
-    start: str = ""  # weights of this network to go on from
     levels: tuple[int, ...] = NOISE_LEVELS
     whole: int = 2  # whole pictures in a batch, with a reference depth
     whole_weight: float = 0.3  # of their fusion terms
@@ -100,14 +106,18 @@ def train(
     if settings.start:
         model.load_state_dict(load_fusion(weights_at(settings.start)).model.state_dict())
     model.to(distributed.device())
+    teacher = load_teacher(settings)
     path = out / "diffusion.safetensors"
 
     def terms(step: int) -> dict[str, Tensor]:
         batch = sampler.batch(step, settings.batch).part(distributed.mine(settings.batch))
         tensors = on_device(batch if settings.text else batch.without_text())
+        fused, relevance = fuse(model, tensors)
         found = picture_terms(
-            *fuse(model, tensors), tensors, settings, channels=True, steepness=settings.steepness
+            fused, relevance, tensors, settings, channels=True, steepness=settings.steepness
         )
+        if teacher is not None:
+            found["teacher"] = resemblance(fused, teacher, tensors, settings)
         if settings.whole:
             whole = wholes.batch(step, settings.whole, distributed.mine(settings.whole))
             found |= whole_terms(model, judge, whole, settings)

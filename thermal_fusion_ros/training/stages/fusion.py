@@ -16,7 +16,7 @@ from thermal_fusion_ros.models.checkpoint import FusionNetwork, load_fusion, sav
 from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
 from thermal_fusion_ros.training import distributed, loop
 from thermal_fusion_ros.training.data import Batch, PairSampler, load_pairs
-from thermal_fusion_ros.training.fusion_loss import LossSettings, fuse, on_device, picture_terms
+from thermal_fusion_ros.training.fusion_loss import LossSettings, fuse, on_device, picture_terms, resemblance
 
 # Parts of the network by the names of their parameters; "picture" is the rest. What is "seen" other heads share, and
 # "text" does nothing where nothing is said: each can be trained without touching what the others do.
@@ -35,10 +35,7 @@ class Settings(LossSettings):
     crop: int = 192
     learning_rate: float = 1.5e-3
     text: bool = True  # False: the same network that never hears any, to know what listening costs
-    start: str = ""  # weights of this network to go on from: a file, or the name of shipped ones
     learns: str = "all"  # or one of PARTS or "picture", the others staying as they are
-    teacher: str = ""  # weights of another fusion network whose pictures are learnt from, too
-    distil: float = 2.0
 
 
 def loss_terms(
@@ -49,10 +46,15 @@ def loss_terms(
     fused, relevance = fuse(model, tensors)
     terms = picture_terms(fused, relevance, tensors, settings)
     if teacher is not None:
-        with torch.no_grad():
-            shown, _ = fuse(teacher, tensors)
-        terms["teacher"] = settings.distil * (fused - shown).abs().mean()
+        terms["teacher"] = resemblance(fused, teacher, tensors, settings)
     return terms
+
+
+def load_teacher(settings: LossSettings) -> FusionNetwork | None:
+    """The network whose pictures are learnt from, if any."""
+    if not settings.teacher:
+        return None
+    return load_fusion(weights_at(settings.teacher)).model.to(distributed.device())
 
 
 def learns_alone(model: nn.Module, part: str) -> None:
@@ -92,9 +94,7 @@ def train(
     if settings.learns != "all":
         learns_alone(model, settings.learns)
     model.to(distributed.device())
-    teacher = load_fusion(weights_at(settings.teacher)).model if settings.teacher else None
-    if teacher is not None:
-        teacher.to(distributed.device())
+    teacher = load_teacher(settings)
     weights = out / "cross_attention.safetensors"
 
     def terms(step: int) -> dict[str, Tensor]:

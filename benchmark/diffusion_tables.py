@@ -25,16 +25,22 @@ from thermal_fusion_ros.simulation.dataset import DatasetSpec, Sample, Simulated
 from thermal_fusion_ros.training.data import Pair, load_pairs
 from thermal_fusion_ros.training.depth_data import display
 from thermal_fusion_ros.training.diffusion_data import crop
+from thermal_fusion_ros.training.stages import diffusion_fusion
 from thermal_fusion_ros.training.stages.depth import SPECTRA, fuse, predict
 
 LEVELS = [10, 50, 100, 250, 500, 750, 900, 980]
 EDGE = 64  # pixels of the crops that are denoised
-# Against the shipped network, as arguments of `train fusion --model diffusion`.
-VARIANTS = {
-    "as it ships": [],
-    "and depth-driven loss (3)": ["--depth-loss", "3"],
+# As arguments of `train fusion --model diffusion`; BASE stands for the weights of the first.
+BASE = "BASE"
+MORE = ["--start", BASE, "--teacher", BASE, "--distil", "40", "--steps", "800"]
+MORE += ["--muon", "0.006", "--learning-rate", "0.0005", "--ema", "0.99"]
+VARIANTS: dict[str, list[str]] = {
+    "two noise levels, text": [],
     "one noise level (50)": ["--levels", "50"],
     "text never heard": ["--no-text"],
+    "depth-driven loss (3) from the start": ["--depth-loss", "3"],
+    "the first, and 800 steps more": MORE,
+    "these with depth-driven loss (7): as it ships": [*MORE, "--depth-loss", "7"],
 }
 
 
@@ -56,7 +62,7 @@ def _crops(pairs: list[Pair], each: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def ablation(context: Context) -> str:
-    """What each part is worth: all variants trained with the same seed, data and steps, from one diffusion model.
+    """What each part is worth: variants trained with the same seed and data, from one diffusion model.
 
     Trains what has not been trained, into `work`/ablation.
     """
@@ -66,43 +72,50 @@ def ablation(context: Context) -> str:
         scores = context.scores(_fused(context, weights)).mean
         cells = [*(ranking.rounded(scores[metric]) for metric in COMMON)]
         rows.append([name, *cells, *(f"{x:.3f}" for x in depth_seen(context, weights))])
-        if not options:
-            gain = people_gain(context, weights)
-    budget = _about(shipped("diffusion"))["settings"]
+    gain = people_gain(context, shipped("diffusion"))
+    budget = diffusion_fusion.Settings()
     heads = ["diffusion fusion", *COMMON, *(f"AbsRel night, {name} net" for name in SPECTRA)]
     return (
-        f"{table(heads, rows)}\n\nEach: {budget['steps']} steps of {budget['batch']} crops of {budget['crop']} pixels "
-        f"and {budget['whole']} whole pictures, seed {budget['seed']}. AbsRel: depth in the fused picture, held-out "
+        f"{table(heads, rows)}\n\nEach: {budget.steps} steps of {budget.batch} crops of {budget.crop} pixels "
+        f"and {budget.whole} whole pictures, seed {budget.seed}. AbsRel: depth in the fused picture, held-out "
         f"simulated worlds at night. Text: people that the prompt names stand out {100 * gain:+.1f} % more (median of "
-        f"SCR) than with text off."
+        f"SCR) in what ships than with text off."
     )
 
 
 def _trained(context: Context, options: list[str]) -> Path:
-    """Weights of a variant; those that ship are the one with everything."""
-    if not options:
-        return shipped("diffusion")
-    folder = context.work / "ablation" / "-".join(options).strip("-")
-    path = folder / "diffusion.safetensors"
-    budget = _about(shipped("diffusion"))["settings"]
-    if not path.is_file() or _about(path)["step"] < budget["steps"]:
-        data = ("--data", str(context.data), "--out", str(folder), "--diffusion", str(shipped("diffusion")))
-        cached = ("--cache", str(context.work / "simulated"), "--steps", str(budget["steps"]))
-        context.command("train", "fusion", "--model", "diffusion", *data, *cached, *options)
+    """Weights of a variant."""
+    name = "-".join(options).replace("--", "").replace(".", "_") or "base"
+    path = context.work / "ablation" / name / "diffusion.safetensors"
+    steps = (
+        int(options[options.index("--steps") + 1])
+        if "--steps" in options
+        else diffusion_fusion.Settings().steps
+    )
+    if not path.is_file() or _about(path)["step"] < steps:
+        data = (
+            "--data",
+            str(context.data),
+            "--out",
+            str(path.parent),
+            "--diffusion",
+            str(shipped("diffusion")),
+        )
+        cached = ("--cache", str(context.work / "simulated"))
+        given = [str(_trained(context, [])) if option == BASE else option for option in options]
+        context.command("train", "fusion", "--model", "diffusion", *data, *cached, *given)
     return path
 
 
-def _about(path: Path) -> dict[str, dict[str, int]]:
+def _about(path: Path) -> dict[str, int]:
     with safe_open(path, framework="pt") as file:
-        return json.loads(file.metadata()["about"])
+        about: dict[str, int] = json.loads(file.metadata()["about"])
+    return about
 
 
 def _fused(context: Context, weights: Path) -> Path:
     """Fused pictures of the validation set."""
-    own = weights == shipped("diffusion")
-    if own and "diffusion" in context.networks:
-        return context.fused("diffusion")
-    folder = context.work / "fused" / ("diffusion" if own else f"diffusion-{weights.parent.name}")
+    folder = context.work / "fused" / f"diffusion-{weights.parent.name}"
     folder.mkdir(parents=True, exist_ok=True)
     model = load_fusion(weights).model
     for pair in load_pairs(context.data, "val"):

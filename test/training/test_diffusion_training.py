@@ -11,7 +11,7 @@ import torch
 
 from thermal_fusion_ros.cli.main import main
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.models.checkpoint import load_denoiser, load_fusion, save_denoiser
+from thermal_fusion_ros.models.checkpoint import load_denoiser, load_fusion, save_denoiser, shipped
 from thermal_fusion_ros.models.diffusion import Denoiser
 from thermal_fusion_ros.training import data, diffusion_data, loop
 from thermal_fusion_ros.training.stages import diffusion, diffusion_fusion
@@ -84,6 +84,18 @@ def test_the_head_trains_resumes_and_leaves_the_diffusion_model_alone(dataset, t
     assert weights.vocabulary.names[-1] == "unicorn"
     for name, tensor in load_denoiser(denoiser).state_dict().items():
         torch.testing.assert_close(weights.model.denoiser.state_dict()[name], tensor)
+
+
+def test_the_diffusion_model_and_the_head_go_on_from_weights(dataset, tmp_path, denoiser):
+    still = {"learning_rate": 0.0, "muon": 0.0, "steps": 1}
+    again = replace(TINY, **still, start=str(denoiser))
+    path = diffusion.train(dataset, tmp_path / "again", again, cache=tmp_path)
+    before, after = (load_denoiser(p).state_dict() for p in (denoiser, path))
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    head = replace(TINY_HEAD, **still, start="diffusion", teacher="diffusion")
+    path = diffusion_fusion.train(dataset, tmp_path / "head", head, diffusion=denoiser, cache=tmp_path)
+    before, after = (load_fusion(p).model.state_dict() for p in (shipped("diffusion"), path))
+    assert all(torch.allclose(after[name], tensor, atol=1e-3) for name, tensor in before.items())
 
 
 def test_settings_that_make_no_sense_are_named(dataset, tmp_path, denoiser):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -87,11 +87,12 @@ def train(
     pairs = load_pairs(data)
     sampler = PairSampler(pairs, (names, vectors), settings.crop, settings.seed)
     networks = [load_depth(shipped(f"depth_{spectrum}")).model for spectrum in ("visible", "infrared")]
-    worlds = depth.worlds_of(depth.Settings(samples=settings.samples, obstacles=0, seed=settings.seed))
+    judged = replace(depth.DEFAULTS["visible"], samples=settings.samples, obstacles=0, seed=settings.seed)
+    worlds = depth.worlds_of(judged) if settings.samples else []
     wholes = WholeSampler(
         [
             whole_pictures.simulated(sample)
-            for spec in (worlds if settings.samples else [])
+            for spec in worlds
             for sample in SimulatedDataset(spec, cache).samples(workers)
             if sample.facts["time"] == "night"  # when fusion is for something
         ],

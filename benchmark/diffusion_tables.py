@@ -30,17 +30,16 @@ from thermal_fusion_ros.training.stages.depth import SPECTRA, fuse, predict
 
 LEVELS = [10, 50, 100, 250, 500, 750, 900, 980]
 EDGE = 64  # pixels of the crops that are denoised
-# As arguments of `train fusion --model diffusion`; BASE stands for the weights of the first.
-BASE = "BASE"
-MORE = ["--start", BASE, "--teacher", BASE, "--distil", "40", "--steps", "800"]
+# Against the shipped network, as arguments of `train fusion --model diffusion`.
+MORE = ["--start", "diffusion", "--teacher", "diffusion", "--distil", "40", "--steps", "800"]
 MORE += ["--muon", "0.006", "--learning-rate", "0.0005", "--ema", "0.99"]
 VARIANTS: dict[str, list[str]] = {
-    "two noise levels, text": [],
+    "as it ships": [],
     "one noise level (50)": ["--levels", "50"],
     "text never heard": ["--no-text"],
-    "depth-driven loss (3) from the start": ["--depth-loss", "3"],
-    "the first, and 800 steps more": MORE,
-    "these with depth-driven loss (7): as it ships": [*MORE, "--depth-loss", "7"],
+    "depth-driven loss (3)": ["--depth-loss", "3"],
+    "800 steps more, its own pictures as teacher": MORE,
+    "and depth-driven loss (7)": [*MORE, "--depth-loss", "7"],
 }
 
 
@@ -72,7 +71,8 @@ def ablation(context: Context) -> str:
         scores = context.scores(_fused(context, weights)).mean
         cells = [*(ranking.rounded(scores[metric]) for metric in COMMON)]
         rows.append([name, *cells, *(f"{x:.3f}" for x in depth_seen(context, weights))])
-    gain = people_gain(context, shipped("diffusion"))
+        if not options:
+            gain = people_gain(context, weights)
     budget = diffusion_fusion.Settings()
     heads = ["diffusion fusion", *COMMON, *(f"AbsRel night, {name} net" for name in SPECTRA)]
     return (
@@ -84,14 +84,13 @@ def ablation(context: Context) -> str:
 
 
 def _trained(context: Context, options: list[str]) -> Path:
-    """Weights of a variant."""
-    name = "-".join(options).replace("--", "").replace(".", "_") or "base"
+    """Weights of a variant; those that ship are the one without options."""
+    if not options:
+        return shipped("diffusion")
+    name = "-".join(options).replace("--", "").replace(".", "_")
     path = context.work / "ablation" / name / "diffusion.safetensors"
-    steps = (
-        int(options[options.index("--steps") + 1])
-        if "--steps" in options
-        else diffusion_fusion.Settings().steps
-    )
+    budget = diffusion_fusion.Settings().steps
+    steps = int(options[options.index("--steps") + 1]) if "--steps" in options else budget
     if not path.is_file() or _about(path)["step"] < steps:
         data = (
             "--data",
@@ -102,8 +101,7 @@ def _trained(context: Context, options: list[str]) -> Path:
             str(shipped("diffusion")),
         )
         cached = ("--cache", str(context.work / "simulated"))
-        given = [str(_trained(context, [])) if option == BASE else option for option in options]
-        context.command("train", "fusion", "--model", "diffusion", *data, *cached, *given)
+        context.command("train", "fusion", "--model", "diffusion", *data, *cached, *options)
     return path
 
 

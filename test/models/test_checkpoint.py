@@ -35,6 +35,21 @@ def test_round_trip(saved):
     assert not list(path.parent.glob("*.partial"))
 
 
+def test_digest_is_that_of_what_other_heads_read(saved):
+    path, model, centred = saved
+    first = load_fusion(path).digest
+
+    def digest_with(parameter):
+        with torch.no_grad():
+            parameter += 1
+        save_fusion(path, model, ["person", "car", "dog"], centred, {"step": 2})
+        return load_fusion(path).digest
+
+    assert digest_with(model.head.weight) == first
+    assert digest_with(model.up4.film.gamma_beta.weight) == first
+    assert digest_with(model.merge[2].weight) != first
+
+
 def test_broken_files_are_named(saved, tmp_path):
     path, _, _ = saved
     data = path.read_bytes()

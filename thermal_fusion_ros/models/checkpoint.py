@@ -17,7 +17,7 @@ from torch import nn
 
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.language.vocabulary import Vocabulary
-from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
+from thermal_fusion_ros.models.cross_attention import SEEN, CrossAttentionFusion
 from thermal_fusion_ros.models.depth import DepthNet
 from thermal_fusion_ros.models.diffusion import Denoiser
 from thermal_fusion_ros.models.diffusion_fusion import DiffusionFusion
@@ -34,7 +34,7 @@ CODES = "vocabulary.codes"
 
 @dataclass(frozen=True)
 class FusionWeights:
-    """A loaded network in evaluation mode, the words it knows, and the hash that identifies its file."""
+    """A loaded network in evaluation mode, the words it knows, and a hash of what other heads read of it."""
 
     model: FusionNetwork
     vocabulary: Vocabulary
@@ -75,7 +75,15 @@ def load_fusion(path: Path) -> FusionWeights:
         model = CrossAttentionFusion()
     _fill(model, path, tensors, str(architecture))
     vocabulary = Vocabulary(tuple(json.loads(metadata["nouns"])), codes)
-    return FusionWeights(model.eval(), vocabulary, hashlib.sha256(path.read_bytes()).hexdigest())
+    return FusionWeights(model.eval(), vocabulary, _seen(tensors))
+
+
+def _seen(tensors: dict[str, torch.Tensor]) -> str:
+    """Hash of the parameters that other heads depend on: text and picture may be trained again beneath them."""
+    found = hashlib.sha256()
+    for name in sorted(name for name in tensors if name.startswith(SEEN)):
+        found.update(name.encode() + tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from thermal_fusion_ros.models.guided_fusion import GuidedFusion, Residual, conv
 
 WIDTHS = (8, 16, 32, 64, 96)  # channels at 1, 1/2, 1/4, 1/8, 1/16 of the input resolution
 HEADS = 4
+# Parameters that make what other heads read, by the beginnings of their names.
+SEEN = ("visible.", "thermal.", "to_visible.", "to_thermal.", "merge.")
 TRAINED_TOKENS = 144  # tokens of a 192-pixel training crop
 MOST_TOKENS = 1200  # that are looked at, about: those of 640x480. More would cost the square of the pixels
 

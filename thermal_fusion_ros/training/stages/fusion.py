@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.language.vocabulary import load_nouns
 from thermal_fusion_ros.models.checkpoint import FusionNetwork, load_fusion, save_fusion, weights_at
-from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
+from thermal_fusion_ros.models.cross_attention import SEEN, CrossAttentionFusion
 from thermal_fusion_ros.training import distributed, loop
 from thermal_fusion_ros.training.data import Batch, PairSampler, load_pairs
 from thermal_fusion_ros.training.fusion_loss import LossSettings, fuse, on_device, picture_terms, resemblance
@@ -21,7 +21,7 @@ from thermal_fusion_ros.training.fusion_loss import LossSettings, fuse, on_devic
 # Parts of the network by the names of their parameters; "picture" is the rest. What is "seen" other heads share, and
 # "text" does nothing where nothing is said: each can be trained without touching what the others do.
 PARTS = {
-    "seen": ("visible.", "thermal.", "to_visible.", "to_thermal.", "merge."),
+    "seen": SEEN,
     "text": ("guidance.", "film16.", "up8.film.", "up4.film.", "up2.film.", "relevance."),
 }
 

@@ -26,6 +26,9 @@ SETTINGS = (
         "muon",
         "learning_rate",
         "ema",
+        "real",
+        "twice",
+        "steady",
         "text",
     ),
     *("depth", "levels"),
@@ -98,6 +101,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--samples", type=int, help="all but fusion with cross_attention: pictures to render")
     parser.add_argument("--obstacles", type=int, help="depth: more of them, with obstacles in the way")
+    parser.add_argument(
+        "--real",
+        type=int,
+        help="depth: pictures of a batch that are real; fusion --model diffusion: real pairs with a reference depth",
+    )
+    parser.add_argument(
+        "--twice", type=int, help="depth: pictures of a batch that are seen again with other noise"
+    )
+    parser.add_argument(
+        "--steady", type=float, help="depth: how much it counts that both are said to be as far"
+    )
     parser.add_argument("--per-world", type=int, help="depth: pictures of one world; fewer is more worlds")
     parser.add_argument(
         "--cache",

@@ -91,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--teacher", metavar="WEIGHTS", help="fusion: learn from the pictures of this fusion network, too"
     )
+    parser.add_argument("--distil", type=float, help="fusion: how much the teacher counts")
     parser.add_argument(
         "--learns", metavar="PART", help="fusion: train seen, picture or text alone (default all)"
     )

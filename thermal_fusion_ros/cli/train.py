@@ -15,6 +15,7 @@ SETTINGS = (
         "batch",
         "crop",
         "samples",
+        "whole",
         "obstacles",
         "per_world",
         "seed",
@@ -22,6 +23,7 @@ SETTINGS = (
         "start",
         "teacher",
         "distil",
+        "distil_edges",
         "learns",
         "muon",
         "learning_rate",
@@ -86,12 +88,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start",
         metavar="WEIGHTS",
-        help="all but objects: begin with this file, or these shipped weights",
+        help="begin with this file, or these shipped weights",
     )
     parser.add_argument(
         "--teacher", metavar="WEIGHTS", help="fusion: learn from the pictures of this fusion network, too"
     )
     parser.add_argument("--distil", type=float, help="fusion: how much the teacher counts")
+    parser.add_argument("--distil-edges", type=float, help="fusion: how much its edges count beside")
     parser.add_argument(
         "--learns", metavar="PART", help="fusion: train seen, picture or text alone (default all)"
     )
@@ -100,6 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ema", type=float, help="decay of the averaged weights, which are those that are saved"
     )
+    parser.add_argument("--whole", type=int, help="fusion --model diffusion: whole pictures in a batch")
     parser.add_argument("--samples", type=int, help="all but fusion with cross_attention: pictures to render")
     parser.add_argument("--obstacles", type=int, help="depth: more of them, with obstacles in the way")
     parser.add_argument(

@@ -37,9 +37,9 @@ class LossSettings(loop.LoopSettings):
     text_gain: float = 0.8  # how much of an object's thermal contrast its name adds
     relevance: float = 0.5
     overshoot: float = 4.0
-    start: str = ""  # weights of the network to go on from: a file, or the name of shipped ones
     teacher: str = ""  # weights of a fusion network whose pictures are learnt from, too
     distil: float = 2.0
+    distil_edges: float = 0.0
 
 
 class Fusion(Protocol):
@@ -81,10 +81,12 @@ def fuse(model: Fusion, batch: Tensors) -> tuple[Tensor, Tensor]:
 
 
 def resemblance(fused_B3HW: Tensor, teacher: Fusion, batch: Tensors, settings: LossSettings) -> Tensor:
-    """Weighted difference from the pictures that a teacher makes under the same text."""
+    """Weighted difference from the pictures that a teacher makes under the same text, and from their edges."""
     with torch.no_grad():
         wanted, _ = fuse(teacher, batch)
-    return settings.distil * (fused_B3HW - wanted).abs().mean()
+    difference = fused_B3HW - wanted
+    edges = settings.distil_edges * _gradients(difference).abs().mean()
+    return settings.distil * difference.abs().mean() + edges
 
 
 def picture_terms(

@@ -27,7 +27,9 @@ WARM_UP = 200  # steps
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """What every run has; stored with its result. `muon`: its learning rate for convolutions; 0: AdamW for all."""
+    """What every run has; stored with its result. `muon`: its learning rate for convolutions; 0: AdamW for all.
+    `start`: weights of the network to go on from, a file or the name of shipped ones.
+    """
 
     steps: int
     batch: int
@@ -35,6 +37,7 @@ class LoopSettings:
     seed: int = 0
     ema: float = 0.999
     muon: float = 0.0
+    start: str = ""
 
 
 def rate(step: int, steps: int) -> float:

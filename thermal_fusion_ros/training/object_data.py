@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from thermal_fusion_ros.models.objects import CLASSES, STRIDE
 from thermal_fusion_ros.simulation.dataset import Sample
 from thermal_fusion_ros.simulation.truth import ObjectTruth
+from thermal_fusion_ros.training import pasting
 from thermal_fusion_ros.training.data import (
     MIN_SCORE,
     Floats,
@@ -97,11 +98,12 @@ class ObjectSampler:
     ) -> None:
         """Pairs with all their labels, uncertain ones too."""
         self.groups, self.simulated, self.seed, self.size = by_source(real), simulated, seed, size
+        self.stock = pasting.patches(real, np.random.default_rng((seed, 5)))
 
     def batch(self, step: int, real: int, simulated: int) -> ObjectBatch:
         """The batch of training step `step`: so many pictures of each kind."""
         rng = np.random.default_rng((self.seed, step, 3))
-        pairs = [any_of(self.groups, rng) for _ in range(real)]
+        pairs = [pasting.paste(any_of(self.groups, rng), self.stock, rng) for _ in range(real)]
         pairs += [self.simulated[rng.integers(len(self.simulated))] for _ in range(simulated)]
         items = [self._sample(pair, rng) for pair in pairs]
         return ObjectBatch(*(np.stack(column) for column in zip(*items, strict=True)))

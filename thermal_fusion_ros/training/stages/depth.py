@@ -57,7 +57,6 @@ class Settings(loop.LoopSettings):
     muon: float = 0.02
     small_steps: int = 2_500  # first, half the size, three times the batch: what a scene is, before its edges
     spectrum: str = "fused"
-    start: str = ""  # weights to begin with: a file, or the name of shipped ones
     samples: int = 3_000  # rendered pictures
     obstacles: int = 4_500  # more of them, of other worlds, with boxes and drums where the rig drives
     per_world: int = 3  # of them from one world: fewer is more worlds

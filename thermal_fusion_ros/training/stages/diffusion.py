@@ -26,7 +26,6 @@ class Settings(loop.LoopSettings):
     crop: int = 64
     learning_rate: float = 1e-3
     muon: float = 0.02
-    start: str = ""  # weights of this network to go on from
     samples: int = 600  # rendered pictures
     simulated: float = 0.12  # share of a batch that is rendered
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from thermal_fusion_ros.detections import Detection
-from thermal_fusion_ros.models.checkpoint import load_fusion, save_objects, shipped
+from thermal_fusion_ros.models.checkpoint import load_fusion, load_objects, save_objects, shipped, weights_at
 from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
 from thermal_fusion_ros.models.graph import FUSION_STRIDE
 from thermal_fusion_ros.models.guided_fusion import SHARED
@@ -55,6 +55,8 @@ def train(
     assert isinstance(fusion.model, CrossAttentionFusion)
     torch.manual_seed(settings.seed)
     model = ObjectHead().to(distributed.device())
+    if settings.start:
+        model.load_state_dict(load_objects(weights_at(settings.start)).model.state_dict())
     network = fusion.model.to(distributed.device())
     path = out / "objects.safetensors"
 

@@ -102,6 +102,21 @@ def test_one_picture_is_sometimes_missing_but_never_both():
     assert (True, True) not in blank
 
 
+def test_bringing_out_detail_keeps_small_things_and_flattens_wide_ones():
+    wide = np.linspace(0.2, 0.8, SIZE[1], dtype=np.float32)[None].repeat(SIZE[0], 0)
+    wide[40:44, 60:64] += 0.2
+    for seed in range(20):
+        shown = object_data.detailed(wide, np.random.default_rng(seed))
+        assert shown.dtype == np.float32
+        assert shown.min() >= 0
+        assert shown.max() <= 1
+        small, rise = (
+            float(a - b) for a, b in ((shown[42, 62], shown[42, 70]), (shown[10, 90], shown[10, 30]))
+        )
+        assert small > 0.05
+        assert small > 0.7 * rise  # more than before: 0.16 against 0.28
+
+
 def test_the_same_step_gives_the_same_batch():
     sampler = ObjectSampler([one_person()], [one_person("simulated_1")], seed=1, size=SIZE)
     for one, other in zip(

@@ -62,16 +62,18 @@ def test_nobody_is_cut_out_of_a_crowd():
 
 
 def test_labels_are_where_the_warm_patches_are(stock):
-    found = 0
+    warmer = []
     for pair in pasted(scene(ground=90), stock):
         for o in pair.objects:
             x0, y0, x1, y1 = (round(edge) for edge in o.box)
             height, width = y1 - y0, x1 - x0
-            assert 0.5 < height / 60 < 1.8
+            assert 0.4 < height / 60 < 2.4
             centre = pair.thermal[y0 + height // 4 : y1 - height // 4, x0 + width // 4 : x1 - width // 4]
-            assert centre.min() > 200  # as warm against the ground as it was, not as it was
-            found += 1
-    assert found > 15
+            against_ground = centre.astype(int) - 90
+            assert np.abs(against_ground).min() > 45
+            warmer.append(against_ground.mean() > 0)
+    assert len(warmer) > 15
+    assert 0.6 < np.mean(warmer) < 1  # a few are colder than sun-warmed ground
 
 
 def test_pieces_of_ground_get_no_label_and_people_keep_their_place(stock):

@@ -1,7 +1,7 @@
 """Fusion judged by how well depth can be seen in it.
 
-The fused picture goes through frozen depth networks, as colour or as luma; what they see is compared with how far
-things are: exactly in simulated pictures, up to a factor and weighted by trust in real ones.
+The fused picture goes through two frozen depth networks, as colour and as luma; what they see is compared with how
+far things are: exactly in simulated pictures, up to a factor and weighted by trust in real ones.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ UNSURE = 0.3  # how gradually belief goes
 
 
 class DepthJudge:
-    """The networks; they learn nothing here. Those of one channel see luma."""
+    """The two networks; they learn nothing here."""
 
-    def __init__(self, *networks: DepthNet) -> None:
-        self.networks = [n.to(distributed.device()).eval().requires_grad_(False) for n in networks]
+    def __init__(self, visible: DepthNet, infrared: DepthNet) -> None:
+        self.networks = [n.to(distributed.device()).eval().requires_grad_(False) for n in (visible, infrared)]
 
     def estimates(self, fused_B3HW: Tensor) -> list[Tensor]:
         """Log depth B1HW that each network sees in fused pictures in [0, 1]; H and W multiples of 16."""
         luma, _ = to_luma_chroma(fused_B3HW)
         with distributed.autocast():
-            return [n(luma if n.channels == 1 else fused_B3HW)[0].float() for n in self.networks]
+            return [n(x)[0].float() for n, x in zip(self.networks, (fused_B3HW, luma), strict=True)]
 
     def __call__(
         self, fused_B3HW: Tensor, reference_B1HW: Tensor, trust_B1HW: Tensor, exact_B: Tensor

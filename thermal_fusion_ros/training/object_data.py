@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,6 +36,7 @@ GREY = 128  # a picture that is not there; zero to the network
 BLANK = 0.12  # share of pictures without the visible half; as many without the thermal one
 THROUGH = 0.25  # of an object's light that must come through the air for anybody to see it
 UNEVEN = 0.3  # share of pictures whose ground is given another warmth
+DETAILED = 0.4  # share of thermal pictures whose detail is brought out
 BOTH = ("visible", "thermal")
 SIMULATED = "simulated"  # how names of rendered pairs begin
 _MARGIN = 0.65  # a picture may be so much smaller than the canvas
@@ -121,6 +123,8 @@ class ObjectSampler:
         if rng.random() < UNEVEN:  # sun-warmed ground is as bright as people
             warmth = smooth_field(thermal.shape, rng) * np.float32(rng.uniform(-0.3, 0.5))
             thermal = np.clip(thermal + warmth, 0, 1)
+        if rng.random() < DETAILED:
+            thermal = detailed(thermal, rng)
         shown: tuple[str, ...] = BOTH
         blank = rng.random()
         if blank < BLANK:
@@ -137,6 +141,15 @@ class ObjectSampler:
         complete = np.full((1, 1, 1), pair.name.startswith(SIMULATED), np.float32)
         rgb, thermal = (np.ascontiguousarray(x) for x in (rgb.transpose(2, 0, 1), thermal[None]))
         return rgb, thermal, *grids, complete
+
+
+def detailed(thermal_HW: Floats, rng: np.random.Generator) -> Floats:
+    """As a camera shows it that brings out detail: less of what is warm over a wide area, more of the rest."""
+    size = 2 * round(float(np.exp(rng.uniform(np.log(5), np.log(60))))) + 1
+    wide = cv2.blur(cv2.blur(thermal_HW, (size, size)), (size, size))
+    kept = thermal_HW - np.float32(rng.uniform(0.3, 1.0)) * wide
+    kept = np.float32(rng.uniform(1.0, 2.5)) * (kept - kept.mean()) + np.float32(rng.uniform(0.2, 0.5))
+    return np.clip(kept, 0, 1)
 
 
 def certain(o: Labelled, shown: tuple[str, ...] = BOTH) -> bool:

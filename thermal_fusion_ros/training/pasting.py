@@ -21,6 +21,8 @@ SHARE = 0.5  # of real pictures that get patches
 MOST = 3  # people in one; as many pieces of background
 SIZES = (0.6, 1.5)  # times its share of its own picture's height
 STRETCH = 0.15  # deviation of the logarithm of their height: people seen from above are shorter
+WARMTH = (0.4, 1.2)  # times its thermal contrast
+COLD = 0.1  # share of people who are colder than what is around them: sun-warmed ground
 CLEAR = (
     0.05  # share of a person that other boxes may cover to be cut out, and of any box that a patch may cover
 )
@@ -90,11 +92,15 @@ def _put(pair: Pair, patch: Patch, rng: np.random.Generator) -> Pair:
         return pair
     fade = _fade(rows, columns, max(1, int(min(x, y))))
     where = np.s_[top : top + rows, left : left + columns]
-    for image, layers in ((pair.rgb, four[..., :3]), (pair.thermal[..., None], four[..., 3:])):
+    warmth = float(rng.uniform(*WARMTH)) * (-1 if rng.random() < COLD else 1)
+    for image, layers, contrast in (
+        (pair.rgb, four[..., :3], 1.0),
+        (pair.thermal[..., None], four[..., 3:], warmth),
+    ):
         there = image[where].astype(np.float32)
         around = fade < 0.5
-        # As bright around it as it is there: what is on it keeps its contrast.
-        adapted = layers + np.median((there - layers)[around], axis=0)
+        # As bright around it as it is there.
+        adapted = np.median(there[around], axis=0) + contrast * (layers - np.median(layers[around], axis=0))
         image[where] = np.rint(np.clip(there + (adapted - there) * fade[..., None], 0, 255))
     if patch.label is None:
         return pair

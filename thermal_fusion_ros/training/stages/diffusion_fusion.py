@@ -21,7 +21,7 @@ from thermal_fusion_ros.models.checkpoint import (
 from thermal_fusion_ros.models.diffusion import LEVELS
 from thermal_fusion_ros.models.diffusion_fusion import NOISE_LEVELS, DiffusionFusion
 from thermal_fusion_ros.models.guidance import CLIP_DIM
-from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
+from thermal_fusion_ros.simulation.dataset import SimulatedDataset
 from thermal_fusion_ros.training import distributed, loop, whole_pictures
 from thermal_fusion_ros.training.data import PairSampler, load_pairs
 from thermal_fusion_ros.training.depth_loss import DepthJudge
@@ -36,8 +36,6 @@ from thermal_fusion_ros.training.fusion_loss import (
 from thermal_fusion_ros.training.stages import depth
 from thermal_fusion_ros.training.stages.fusion import centred, load_teacher
 from thermal_fusion_ros.training.whole_pictures import WholeBatch, WholeSampler
-
-NIGHTS = ("night", "night+fog", "night+smoke")
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Settings(LossSettings):
     whole: int = 2  # whole pictures in a batch, with a reference depth
     whole_weight: float = 0.3  # of their fusion terms
     depth: float = 0.0  # of the depth-driven loss; models/weights/diffusion.md says what it costs and brings
-    samples: int = 600  # rendered pictures
+    samples: int = 3_000  # rendered pictures, those that the depth networks were trained on
     real: int = 120  # real pairs that have a reference depth
 
 
@@ -89,9 +87,15 @@ def train(
     pairs = load_pairs(data)
     sampler = PairSampler(pairs, (names, vectors), settings.crop, settings.seed)
     networks = [load_depth(shipped(f"depth_{spectrum}")).model for spectrum in ("visible", "infrared")]
-    nights = SimulatedDataset(nights_of(settings), cache).samples(workers) if settings.samples else ()
+    judged = replace(depth.DEFAULTS["visible"], samples=settings.samples, obstacles=0, seed=settings.seed)
+    worlds = depth.worlds_of(judged) if settings.samples else []
     wholes = WholeSampler(
-        [whole_pictures.simulated(sample) for sample in nights],
+        [
+            whole_pictures.simulated(sample)
+            for spec in worlds
+            for sample in SimulatedDataset(spec, cache).samples(workers)
+            if sample.facts["time"] == "night"  # when fusion is for something
+        ],
         [whole_pictures.real(pair, networks) for pair in pairs[:: -(-len(pairs) // settings.real)]],
         settings.seed,
     )
@@ -126,15 +130,6 @@ def train(
 
     loop.run(model, terms, save, out, settings, stop_at=stop_at, checkpoint_every=checkpoint_every)
     return path
-
-
-def nights_of(settings: Settings) -> DatasetSpec:
-    """What is rendered for a run: nights, when fusion is for something, in worlds that the depth networks have not
-    learnt by heart; in those they would see depth that is not in the picture.
-    """
-    seen = depth.worlds_of(depth.DEFAULTS["fused"])
-    seed = settings.seed + 1 + max(spec.seed for spec in seen)
-    return replace(seen[0], count=settings.samples, seed=seed, conditions=NIGHTS)
 
 
 def whole_terms(

@@ -124,7 +124,7 @@ def loss_terms(
     quality = torch.where(weight > 0, overlap.detach().clamp(0, 1), torch.ones_like(overlap))
     goal = middle * quality
     belief = torch.sigmoid(logits)
-    if step >= settings.dispute_from:
+    if settings.start or step >= settings.dispute_from:
         # Not every person in a real picture has a label. To forbid them would teach doubt (Zhang et al., Solving
         # missing-annotation object detection with background recalibration loss, ICASSP 2020).
         missing = (middle == 0) & (belief.detach() > settings.dispute)

@@ -77,9 +77,8 @@ def ablation(context: Context) -> str:
     budget = diffusion_fusion.Settings()
     heads = ["diffusion fusion", *COMMON, *(f"AbsRel night, {name} net" for name in SPECTRA)]
     return (
-        f"{table(heads, rows)}\n\nEach: {budget.steps} steps (and 1300 more, of 4 whole pictures, where it says so) of "
-        f"{budget.batch} crops of {budget.crop} pixels "
-        f"and {budget.whole} whole pictures, seed {budget.seed}. AbsRel: depth in the fused picture, held-out "
+        f"{table(heads, rows)}\n\nEach: {budget.steps} steps (and {MORE[1]} more, of {MORE[3]} whole pictures, "
+        f"where it says so) of {budget.batch} crops of {budget.crop} pixels and {budget.whole} whole pictures, seed {budget.seed}. AbsRel: depth in the fused picture, held-out "
         f"simulated worlds at night. Text: people that the prompt names stand out {100 * gain:+.1f} % more (median of "
         f"SCR) in what ships than with text off."
     )

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from thermal_fusion_ros.geometry.boxes import area, intersection
-from thermal_fusion_ros.training.data import Floats, Image, Labelled, Pair
+from thermal_fusion_ros.training.data import MIN_SCORE, Floats, Image, Labelled, Pair
 
 PASTED = "person"
 TALL, TALLEST = 28, 0.45  # of a cut-out: pixels at least, share of the picture's height at most
@@ -23,14 +23,12 @@ SIZES = (0.6, 1.5)  # times its share of its own picture's height
 STRETCH = 0.15  # deviation of the logarithm of their height: people seen from above are shorter
 WARMTH = (0.4, 1.2)  # times its thermal contrast
 COLD = 0.1  # share of people who are colder than what is around them: sun-warmed ground
-CLEAR = (
-    0.05  # share of a person that other boxes may cover to be cut out, and of any box that a patch may cover
-)
+CLEAR = 0.05  # share of a box that may be covered: of who is cut out, and of what a patch lands on
 
 
 @dataclass(frozen=True)
 class Patch:
-    """`four` H×W×4 uint8 (red, green, blue, thermal); `label` what it shows, its box in patch pixels, or nothing.
+    """`four` H×W×4 uint8 (red, green, blue, thermal); `label` as in the picture it comes from, or nothing.
     `edge`: pixels around the box. `share`: the box's height over that of the picture it was cut from.
     """
 
@@ -66,10 +64,10 @@ def paste(pair: Pair, stock: list[tuple[Patch, Patch]], rng: np.random.Generator
     """The pair with some patches in it, where nothing is labelled, and their labels; now and then as it is."""
     if not stock or rng.random() >= SHARE:
         return pair
-    rgb, thermal = pair.rgb.copy(), pair.thermal.copy()
+    pair = replace(pair, rgb=pair.rgb.copy(), thermal=pair.thermal.copy())
     for _ in range(rng.integers(1, MOST + 1)):
         for patch in stock[rng.integers(len(stock))]:
-            pair = _put(replace(pair, rgb=rgb, thermal=thermal), patch, rng)
+            pair = _put(pair, patch, rng)
     return pair
 
 
@@ -91,6 +89,7 @@ def _put(pair: Pair, patch: Patch, rng: np.random.Generator) -> Pair:
     if _covered(_boxes(pair), whole) > CLEAR:
         return pair
     fade = _fade(rows, columns, max(1, int(min(x, y))))
+    around = fade < 0.5
     where = np.s_[top : top + rows, left : left + columns]
     warmth = float(rng.uniform(*WARMTH)) * (-1 if rng.random() < COLD else 1)
     for image, layers, contrast in (
@@ -98,7 +97,6 @@ def _put(pair: Pair, patch: Patch, rng: np.random.Generator) -> Pair:
         (pair.thermal[..., None], four[..., 3:], warmth),
     ):
         there = image[where].astype(np.float32)
-        around = fade < 0.5
         # As bright around it as it is there.
         adapted = np.median(there[around], axis=0) + contrast * (layers - np.median(layers[around], axis=0))
         image[where] = np.rint(np.clip(there + (adapted - there) * fade[..., None], 0, 255))
@@ -127,7 +125,7 @@ def _fade(rows: int, columns: int, edge: int) -> Floats:
 
 def _fit_to_cut(o: Labelled, height: int) -> bool:
     tall = o.box[3] - o.box[1]
-    sure = o.label == PASTED and "thermal" in o.seen_in and o.score >= 0.5
+    sure = o.label == PASTED and "thermal" in o.seen_in and o.score >= MIN_SCORE
     return sure and TALL <= tall <= TALLEST * height
 
 

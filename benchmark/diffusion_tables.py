@@ -78,9 +78,9 @@ def ablation(context: Context) -> str:
     heads = ["diffusion fusion", *COMMON, *(f"AbsRel night, {name} net" for name in SPECTRA)]
     return (
         f"{table(heads, rows)}\n\nEach: {budget.steps} steps (and {MORE[1]} more, of {MORE[3]} whole pictures, "
-        f"where it says so) of {budget.batch} crops of {budget.crop} pixels and {budget.whole} whole pictures, seed {budget.seed}. AbsRel: depth in the fused picture, held-out "
-        f"simulated worlds at night. Text: people that the prompt names stand out {100 * gain:+.1f} % more (median of "
-        f"SCR) in what ships than with text off."
+        f"where it says so) of {budget.batch} crops of {budget.crop} pixels and {budget.whole} whole pictures, "
+        f"seed {budget.seed}. AbsRel: depth in the fused picture, held-out simulated worlds at night. Text: people "
+        f"that the prompt names stand out {100 * gain:+.1f} % more (median of SCR) in what ships than with text off."
     )
 
 

@@ -1,4 +1,5 @@
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,7 +7,8 @@ import pytest
 from thermal_fusion_ros.config import Config
 from thermal_fusion_ros.errors import FrozenError, InputError
 from thermal_fusion_ros.frames import FramePair, RgbFrame, ThermalFrame, ThermalKind
-from thermal_fusion_ros.pipeline import Pipeline
+from thermal_fusion_ros.models.depth import native_size
+from thermal_fusion_ros.pipeline import Pipeline, Prepared
 
 H, W = 96, 128
 
@@ -210,3 +212,49 @@ def test_prompts_of_other_words_are_encoded_at_once_or_left_to_the_language_work
     assert (plain != named).any()
     online.guidance = lambda: code
     np.testing.assert_array_equal(online.process(frames).fused, named)
+
+
+class EvenDepth:
+    """An engine that says that everything is one unit away, and remembers what it was told."""
+
+    name, exact = "even", True
+
+    def run(self, *inputs):
+        self.inputs = inputs
+        return {"fused": inputs[0], "depth": np.ones(native_size(*inputs[1].shape), np.float32)}
+
+
+def test_depth_is_in_the_unit_of_the_picture_and_not_of_the_padded_one(monkeypatch):
+    engine = EvenDepth()
+    monkeypatch.setattr("thermal_fusion_ros.pipeline.build", lambda *_: (engine, []))
+    graph = SimpleNamespace(inputs=("rgb", "thermal", "code", "ground"))
+    prepared = Prepared(graph, 352, 512, Config())
+    rgb, thermal, code = (
+        np.zeros((330, 500, 3), np.uint8),
+        np.zeros((330, 500), np.uint8),
+        np.zeros(64, np.float32),
+    )
+    np.testing.assert_allclose(prepared.run(rgb, thermal, code)["depth"], 500 / 512, rtol=1e-6)
+    assert engine.inputs[0].shape == (352, 512, 3)
+    assert not engine.inputs[3].any()
+    told = np.full(native_size(352, 512), 0.5, np.float32)
+    prepared.run(rgb, thermal, code, told)
+    assert engine.inputs[3] is told
+    without = Prepared(SimpleNamespace(inputs=("rgb", "thermal", "code")), 352, 512, Config())
+    without.run(rgb, thermal, code, told)
+    assert len(engine.inputs) == 3
+
+
+def test_a_known_mounting_reaches_the_network(monkeypatch):
+    values = {"engine.backend": "torch", "depth.horizontal_fov_deg": 60.0, "objects.enabled": False}
+    seen = []
+    for tilt in ("", "0 5"):
+        pipeline = Pipeline(Config().with_values({**values, "depth.camera_tilt": tilt}))
+        run = Prepared.run
+        monkeypatch.setattr(
+            Prepared, "run", lambda self, *inputs, run=run: seen.append(inputs[3]) or run(self, *inputs)
+        )
+        pipeline.process(pair(np.zeros((64, 96, 3), np.uint8), np.zeros((64, 96), np.uint8)))
+        monkeypatch.setattr(Prepared, "run", run)
+    assert seen[0] is None
+    assert seen[1].min() < 0.6 < seen[1].max() == 1

@@ -6,7 +6,7 @@ count.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -37,6 +37,9 @@ BLANK = 0.12  # share of pictures without the visible half; as many without the 
 THROUGH = 0.25  # of an object's light that must come through the air for anybody to see it
 UNEVEN = 0.3  # share of pictures whose ground is given another warmth
 DETAILED = 0.4  # share of thermal pictures whose detail is brought out
+BESIDE = 0.25  # share of real pairs that stand beside another one in one picture
+TURNED = 0.5  # share of pictures that are turned and stretched
+STEEPEST, STRETCH, SHEAR = np.radians(8), 0.15, 0.1  # of those: half ranges of angle, log stretch, shear
 BOTH = ("visible", "thermal")
 SIMULATED = "simulated"  # how names of rendered pairs begin
 _MARGIN = 0.65  # a picture may be so much smaller than the canvas
@@ -105,16 +108,25 @@ class ObjectSampler:
     def batch(self, step: int, real: int, simulated: int) -> ObjectBatch:
         """The batch of training step `step`: so many pictures of each kind."""
         rng = np.random.default_rng((self.seed, step, 3))
-        pairs = [pasting.paste(any_of(self.groups, rng), self.stock, rng) for _ in range(real)]
+        pairs = [self._real(rng) for _ in range(real)]
         pairs += [self.simulated[rng.integers(len(self.simulated))] for _ in range(simulated)]
         items = [self._sample(pair, rng) for pair in pairs]
         return ObjectBatch(*(np.stack(column) for column in zip(*items, strict=True)))
+
+    def _real(self, rng: np.random.Generator) -> Pair:
+        pair = pasting.paste(any_of(self.groups, rng), self.stock, rng)
+        if rng.random() >= BESIDE:
+            return pair
+        return beside(pair, any_of(self.groups, rng))
 
     def _sample(self, pair: Pair, rng: np.random.Generator) -> tuple[Floats, ...]:
         height, width = self.size
         fit = max(height / pair.thermal.shape[0], width / pair.thermal.shape[1])
         scale = float(np.exp(rng.uniform(np.log(_MARGIN * fit), np.log(max(_LARGEST, fit)))))
         colour, heat = (resized(image, scale) for image in (pair.rgb, pair.thermal))
+        boxes = np.array([o.box for o in pair.objects], np.float32).reshape(-1, 4) * scale
+        if rng.random() < TURNED:
+            colour, heat, boxes = turned(colour, heat, boxes, rng)
         slack = np.array(heat.shape) - self.size  # negative: room around the picture
         top, left = (int(rng.integers(min(0, s), max(0, s) + 1)) for s in slack)
         rgb: Floats = expose(_placed(colour, top, left, self.size), rng)
@@ -131,7 +143,6 @@ class ObjectSampler:
             rgb, shown = np.full_like(rgb, GREY / 255), BOTH[1:]
         elif blank < 2 * BLANK:
             thermal, shown = np.full_like(thermal, GREY / 255), BOTH[:1]
-        boxes = np.array([o.box for o in pair.objects], np.float32).reshape(-1, 4) * scale
         boxes -= np.array([left, top, left, top], np.float32)
         if rng.random() < 0.5:
             rgb, thermal = rgb[:, ::-1], thermal[:, ::-1]
@@ -141,6 +152,47 @@ class ObjectSampler:
         complete = np.full((1, 1, 1), pair.name.startswith(SIMULATED), np.float32)
         rgb, thermal = (np.ascontiguousarray(x) for x in (rgb.transpose(2, 0, 1), thermal[None]))
         return rgb, thermal, *grids, complete
+
+
+def beside(left: Pair, right: Pair) -> Pair:
+    """Two pairs as one, of the height of the left one: nothing is known by the place where it always is."""
+    scale = left.thermal.shape[0] / right.thermal.shape[0]
+    shift = left.thermal.shape[1]
+    size = (round(scale * right.thermal.shape[1]), left.thermal.shape[0])
+    rgb, thermal = (
+        np.concatenate([a, cv2.resize(b, size, interpolation=cv2.INTER_AREA)], axis=1)
+        for a, b in ((left.rgb, right.rgb), (left.thermal, right.thermal))
+    )
+    moved = (
+        replace(
+            o,
+            box=tuple(
+                scale * edge + offset for edge, offset in zip(o.box, (shift, 0, shift, 0), strict=True)
+            ),
+        )
+        for o in right.objects
+    )
+    return Pair(left.name, rgb, thermal, (*left.objects, *moved))
+
+
+def turned(
+    rgb: Image, thermal: Image, boxes_N4: Floats, rng: np.random.Generator
+) -> tuple[Image, Image, Floats]:
+    """Turned, stretched and sheared about the middle, as by another mounting; a box bounds the ellipse in it."""
+    height, width = thermal.shape
+    angle, stretch, shear = rng.uniform(-1, 1, 3) * (STEEPEST, STRETCH, SHEAR)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turn = turn @ [[np.exp(stretch), shear], [0, np.exp(-stretch)]]
+    middle = np.array([width - 1, height - 1]) / 2
+    matrix = np.column_stack([turn, middle - turn @ middle])
+    rgb, thermal = (
+        np.asarray(cv2.warpAffine(image, matrix, (width, height), borderValue=(GREY,) * 3), np.uint8)
+        for image in (rgb, thermal)
+    )
+    centres, halves = (boxes_N4[:, 2:] + boxes_N4[:, :2]) / 2, (boxes_N4[:, 2:] - boxes_N4[:, :2]) / 2
+    centres = centres @ turn.T + matrix[:, 2]
+    halves = np.sqrt(halves**2 @ (turn.T**2))
+    return rgb, thermal, np.concatenate([centres - halves, centres + halves], axis=1).astype(np.float32)
 
 
 def detailed(thermal_HW: Floats, rng: np.random.Generator) -> Floats:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.geometry.mounting import down_of_pose, down_of_tilt, parse_tilt, tilt_of
+from thermal_fusion_ros.geometry.mounting import down_of_pose, down_of_tilt, parse_tilt, tilt_of, tilt_text
 from thermal_fusion_ros.simulation import mesh
 from thermal_fusion_ros.simulation.rig import BODY_FROM_OPTICAL
 
@@ -33,3 +33,9 @@ def test_empty_is_unknown():
 def test_nonsense_is_refused_with_the_remedy(text):
     with pytest.raises(InputError, match=r"depth\.camera_tilt"):
         parse_tilt(text)
+
+
+def test_what_is_written_is_read_again():
+    np.testing.assert_allclose(
+        parse_tilt(tilt_text(down_of_tilt(-3.25, 7.5))), down_of_tilt(-3.25, 7.5), atol=1e-5
+    )

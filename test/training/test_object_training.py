@@ -1,5 +1,6 @@
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -115,6 +116,39 @@ def test_bringing_out_detail_keeps_small_things_and_flattens_wide_ones():
         )
         assert small > 0.05
         assert small > 0.7 * rise  # more than before: 0.16 against 0.28
+
+
+def test_boxes_turn_with_the_picture():
+    boxes = np.array([[30, 20, 50, 76], [70, 50, 110, 70]], np.float32)
+    thermal = np.zeros(SIZE, np.uint8)
+    for x0, y0, x1, y1 in boxes.astype(int).tolist():
+        cv2.ellipse(
+            thermal, ((x0 + x1) // 2, (y0 + y1) // 2), ((x1 - x0) // 2, (y1 - y0) // 2), 0, 0, 360, 255, -1
+        )
+    for seed in range(10):
+        rgb, heat, moved = object_data.turned(
+            thermal[..., None].repeat(3, 2), thermal, boxes, np.random.default_rng(seed)
+        )
+        np.testing.assert_array_equal(rgb[..., 1], heat)
+        _, _, stats, _ = cv2.connectedComponentsWithStats((heat > 140).astype(np.uint8))
+        found = sorted([x, y, x + w, y + h] for x, y, w, h, size in stats[1:] if size > 100)
+        np.testing.assert_allclose(found, moved, atol=2.5)
+
+
+def test_pairs_side_by_side_keep_their_labels():
+    left = one_person()
+    small = Pair(
+        "msrs_1",
+        left.rgb[::2, ::2],
+        left.thermal[::2, ::2],
+        (Labelled("person", (30.0, 10.0, 42.0, 38.0), 0.9),),
+    )
+    both = object_data.beside(left, small)
+    assert both.rgb.shape == (*both.thermal.shape, 3) == (SIZE[0], 2 * SIZE[1], 3)
+    boxes = np.array([o.box for o in both.objects])
+    np.testing.assert_allclose(boxes[1] - boxes[0], [SIZE[1], 0, SIZE[1], 0])
+    x0, y0, x1, y1 = boxes[1].astype(int)
+    assert both.thermal[y0 + 4 : y1 - 4, x0 + 4 : x1 - 4].min() > 200
 
 
 def test_the_same_step_gives_the_same_batch():

@@ -44,6 +44,11 @@ def down_of_pose(pose: Floats) -> Floats:
     return -pose[2, :3]
 
 
+def tilt_text(down: Floats) -> str:
+    """`depth.camera_tilt` for a camera that has down there: what :func:`parse_tilt` reads."""
+    return "{:.3f} {:.3f}".format(*tilt_of(down))
+
+
 def tilt_of(down: Floats) -> tuple[float, float]:
     """Roll and pitch in degrees, as :func:`down_of_tilt` takes them."""
     left, up, below = (float(part) for part in down)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from thermal_fusion_ros.config import ThermalConfig
 from thermal_fusion_ros.frames import ThermalFrame, ThermalKind
+from thermal_fusion_ros.geometry.mounting import down_of_pose
 from thermal_fusion_ros.models.depth import NATIVE_WIDTH, ground_map, level_ground
 from thermal_fusion_ros.sensing.thermal import ThermalProcessor
 from thermal_fusion_ros.simulation.dataset import Sample
@@ -49,8 +50,9 @@ def target(sample: Sample) -> NDArray[np.float16]:
 
 def level(sample: Sample) -> Floats:
     """:func:`thermal_fusion_ros.models.depth.level_ground` of a sample, for a robot that stands level: (3,)."""
-    down = -sample.base_from_rgb[2, :3]
-    return level_ground(down, sample.k, *sample.rgb.shape[:2]).astype(np.float32)
+    return level_ground(down_of_pose(sample.base_from_rgb), sample.k, *sample.rgb.shape[:2]).astype(
+        np.float32
+    )
 
 
 def display(counts: NDArray[np.uint16], config: ThermalConfig | None = None) -> Image:

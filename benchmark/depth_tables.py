@@ -15,33 +15,32 @@ from thermal_fusion_ros.evaluation.depth_metrics import score_depth
 from thermal_fusion_ros.models.checkpoint import load_depth, load_fusion, shipped
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, Sample, SimulatedDataset
 from thermal_fusion_ros.training.data import Labelled, Pair, load_pairs
-from thermal_fusion_ros.training.depth_data import STORED_WIDTH, display, level, shrink
+from thermal_fusion_ros.training.depth_data import STORED_WIDTH, display, shrink
 from thermal_fusion_ros.training.stages.depth import SPECTRA, picture, predict
 
 COUNT = 288  # pictures, from 24 worlds that no training has seen
 FARTHEST_M = 80.0
 EDGE = 0.01  # of the picture's size: a box that ends closer to its edge is cut by it
-TOLD = "fused, mounting known"
 TALLER = 1.5  # ratio of heights from which two objects of a class must be told apart
 Depth = NDArray[np.float32]
 
 
 def depth(context: Context) -> str:
     """AbsRel in metres, no scaling per picture: the camera's height is known, as on a robot. Held-out worlds."""
-    rows: dict[str, dict[str, list[float]]] = {s: {} for s in (*SPECTRA, TOLD)}
+    rows: dict[str, dict[str, list[float]]] = {s: {} for s in SPECTRA}
     dataset = SimulatedDataset(DatasetSpec(count=COUNT, split="val"), context.work / "simulated")
     for sample in dataset.samples(context.jobs):
         near = np.isfinite(sample.depth) & (sample.depth < FARTHEST_M)
         if not near.any():
             continue
-        for network, metres in estimates(sample):
+        for spectrum, metres in estimates(sample):
             score = score_depth(metres, sample.depth, near)["AbsRel"]
             for group in groups(sample):
-                rows[network].setdefault(group, []).append(score)
+                rows[spectrum].setdefault(group, []).append(score)
     names = ["day", "night", "smoke", "all"]
     return table(
         ["AbsRel", *names],
-        [[network, *(f"{np.mean(found[name]):.3f}" for name in names)] for network, found in rows.items()],
+        [[s, *(f"{np.mean(rows[s][name]):.3f}" for name in names)] for s in SPECTRA],
     )
 
 
@@ -57,13 +56,12 @@ def groups(sample: Sample) -> list[str]:
 
 
 def estimates(sample: Sample) -> Iterator[tuple[str, Depth]]:
-    """Metres H×W of every network; of the one that runs online also where it is told how the camera is mounted."""
+    """Metres H×W of every network."""
     unit = sample.camera_height_m * sample.k[0, 0] / sample.rgb.shape[1]
     heat = display(sample.counts)
     for spectrum in SPECTRA:
         image = picture(spectrum, sample.rgb, heat, _fusion())
         yield spectrum, np.exp(predict(_network(spectrum), image)[0]) * unit
-    yield TOLD, np.exp(predict(_network(spectrum), image, level(sample))[0]) * unit
 
 
 def ordering(context: Context) -> str:

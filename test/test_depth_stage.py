@@ -7,7 +7,6 @@ from thermal_fusion_ros.config import Config, DepthConfig
 from thermal_fusion_ros.depth_stage import DepthStage, pinhole
 from thermal_fusion_ros.evaluation.frame_path import frames, scene
 from thermal_fusion_ros.frames import DEPTH, FUSED, Perception
-from thermal_fusion_ros.models.depth import GROUND_ENDS
 from thermal_fusion_ros.pipeline import Pipeline
 from thermal_fusion_ros.simulation.rig import default_rig
 
@@ -141,41 +140,3 @@ def test_thermal_is_registered_through_the_depth_of_the_frame_before():
         pipeline.process(dataclasses.replace(pair, rgb=later))
         levels.append(pipeline.registration["level"])
     assert levels == ["plane", "depth", "depth"]
-
-
-def test_the_network_is_told_of_level_ground_where_the_mounting_is_known():
-    stage = DepthStage(DepthConfig(camera_tilt="0 0"))
-    stage.set_cameras(CAMERA, None)
-    told = stage.ground((HEIGHT, WIDTH), (HEIGHT, WIDTH))
-    horizon = round(CAMERA.k[1, 2] / HEIGHT * len(told))
-    assert (told[: horizon - 2] == 1).all()
-    assert (np.diff(told[horizon + 3 :, 5]) < 0).all()
-    metres = np.exp(told[-1, 0] * GROUND_ENDS) * 1.4 * CAMERA.k[0, 0] / WIDTH
-    below = (HEIGHT * (1 - 0.5 / len(told)) - 0.5 - CAMERA.k[1, 2]) / CAMERA.k[1, 1]
-    assert metres == pytest.approx(1.4 / below, rel=0.01)
-    assert stage.ground((HEIGHT, WIDTH), (HEIGHT, WIDTH)) is told  # not made anew for every frame
-
-
-def test_without_a_mounting_or_a_lens_it_is_told_nothing():
-    stage = DepthStage(DepthConfig())
-    stage.set_cameras(CAMERA, None)
-    assert stage.ground((HEIGHT, WIDTH), (HEIGHT, WIDTH)) is None
-    assert "depth.camera_tilt" in stage.mounting
-    stage.set_down(np.array([0.0, 1.0, 0.0]))
-    assert stage.ground((HEIGHT, WIDTH), (HEIGHT, WIDTH)) is not None
-    assert "TF" in stage.mounting
-    assert stage.ground((HEIGHT, WIDTH + 1), (HEIGHT, WIDTH + 32)) is None
-    assert DepthStage(DepthConfig(camera_tilt="0 5")).ground((HEIGHT, WIDTH), (HEIGHT, WIDTH)) is None
-
-
-def test_a_given_tilt_goes_before_tf_and_may_change():
-    stage = DepthStage(DepthConfig(camera_tilt="0 5"))
-    stage.set_cameras(CAMERA, None)
-    stage.set_down(np.array([0.0, 1.0, 0.0]))
-    first = stage.ground((HEIGHT, WIDTH), (HEIGHT, WIDTH))
-    assert "pitch 5.0° by depth.camera_tilt" in stage.mounting
-    stage.update(DepthConfig(camera_tilt="0 10"))
-    second = stage.ground((HEIGHT, WIDTH), (HEIGHT, WIDTH))
-    assert second.mean() < first.mean()  # more ground, and nearer
-    stage.update(DepthConfig())
-    assert "pitch 0.0° by TF" in stage.mounting

@@ -30,13 +30,13 @@ from thermal_fusion_ros.models.checkpoint import (
     shipped,
     trunk_for,
 )
-from thermal_fusion_ros.models.depth import DepthNet, native_size
+from thermal_fusion_ros.models.depth import DepthNet
 from thermal_fusion_ros.models.external_depth import ExternalDepth
-from thermal_fusion_ros.models.graph import GROUND, PerceptionGraph, padded
+from thermal_fusion_ros.models.graph import PerceptionGraph, padded
 from thermal_fusion_ros.models.guidance import CODE_DIM
 from thermal_fusion_ros.models.small import small
 from thermal_fusion_ros.object_stage import detect, place
-from thermal_fusion_ros.sensing.camera import CalibrationError, CameraModel, Floats
+from thermal_fusion_ros.sensing.camera import CalibrationError, CameraModel
 from thermal_fusion_ros.sensing.registration import Registrar
 from thermal_fusion_ros.sensing.rig import Rig
 from thermal_fusion_ros.sensing.seam import FULLY, evened
@@ -57,22 +57,11 @@ class Prepared:
         self.engine, self.refused = build(graph, height, width, config.engine)
         self.rgb = np.empty((height, width, 3), np.uint8)
         self.thermal = np.empty((height, width), np.uint8)
-        self._told = GROUND in graph.inputs
-        self._no_ground = np.zeros(native_size(height, width), np.float32)
 
-    def run(
-        self,
-        rgb: NDArray[np.uint8],
-        thermal: NDArray[np.uint8],
-        code: NDArray[np.float32],
-        ground: NDArray[np.float32] | None = None,
-    ) -> Outputs:
+    def run(self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]) -> Outputs:
         """The graph's outputs, cropped to the size of `rgb`; padding mirrors the border, so it leaves no seam."""
         height, width = thermal.shape
-        inputs: list[NDArray[Any]] = [self._pad(rgb, self.rgb), self._pad(thermal, self.thermal), code]
-        if self._told:
-            inputs.append(self._no_ground if ground is None else ground)
-        outputs = self.engine.run(*inputs)
+        outputs = self.engine.run(self._pad(rgb, self.rgb), self._pad(thermal, self.thermal), code)
         for name, image in outputs.items():
             rows, columns = image.shape[:2]  # depth and objects are smaller than the picture
             outputs[name] = image[
@@ -227,11 +216,6 @@ class Pipeline:
         self._registrar.set_rig(rig, problem)
         self._tell_cameras(rgb)
 
-    def set_down(self, down: Floats | None) -> None:
-        """Down (3,) in the optical frame of the RGB camera, by TF."""
-        if self._depth is not None:
-            self._depth.set_down(down)
-
     def set_range_points(self, points: NDArray[np.float32], stamp_ns: int) -> None:
         """N×3 metres in the RGB optical frame that a range sensor has measured; a source of scale for the next pair."""
         if self._depth is not None:
@@ -292,10 +276,7 @@ class Pipeline:
             if temperature is not None:  # nearest, so that an invalid pixel stays one and spoils no other
                 temperature = cv2.resize(temperature, (width, height), interpolation=cv2.INTER_NEAREST)  # type: ignore[assignment]
         sensed = time.perf_counter()
-        ground = None
-        if self._depth is not None:
-            ground = self._depth.ground((height, width), (prepared.height, prepared.width))
-        outputs = prepared.run(rgb, display, self._guidance(), ground)
+        outputs = prepared.run(rgb, display, self._guidance())
         fused = outputs["fused"]
         if seen is not None:
             fused = blend(fused, rgb, seen)

@@ -23,7 +23,7 @@ import torch
 from graphs import GRAPHS, make
 from torch import nn
 
-from thermal_fusion_ros.models.graph import PerceptionGraph
+from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
 
 SIZES = ((480, 640), (1024, 1280))  # height, width: without and with a smaller picture for the depth network
 
@@ -98,7 +98,7 @@ def dry_run(
     compiler.to_torch_device = lambda *_: torch.device("cpu")
     compiler.dryrun_stats_display = lambda tracker, _dryrun: seen.append(tracker)
     dtype = next(graph.parameters()).dtype
-    inputs = tuple(x.to(dtype) for x in graph.example_inputs(height, width))
+    inputs = tuple(x.to(dtype) for x in example_inputs(height, width))
     with torch.no_grad():
         program = torch.export.export(graph, inputs)
         torch_tensorrt.dynamo.compile(program, arg_inputs=list(inputs), dryrun=True, device="cuda:0")

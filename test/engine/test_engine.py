@@ -10,7 +10,7 @@ from thermal_fusion_ros.engine.cache import EngineCache
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
 from thermal_fusion_ros.models.depth import DepthNet
-from thermal_fusion_ros.models.graph import PerceptionGraph
+from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
 
 from .graphs import GRAPHS, make
 
@@ -30,10 +30,10 @@ def test_backends_agree_with_eager_torch(graph, backend):
     engine, refused = base.build(graph, *SIZE, EngineConfig(backend=backend, device="cpu"))
     assert engine.name.startswith(backend)
     assert not refused
-    inputs = graph.example_inputs(*SIZE)
+    rgb, thermal, code = example_inputs(*SIZE)
     with torch.inference_mode():
-        wanted, depth, sigma = (image[0].numpy() for image in graph(*inputs))
-    outputs = engine.run(*(x[0].numpy() for x in inputs))
+        wanted, depth, sigma = (image[0].numpy() for image in graph(rgb, thermal, code))
+    outputs = engine.run(rgb[0].numpy(), thermal[0].numpy(), code[0].numpy())
     assert list(outputs) == ["fused", "depth", "sigma"]
     for name, exact in (("depth", depth), ("sigma", sigma)):
         error = np.abs(outputs[name] / exact - 1)
@@ -55,17 +55,17 @@ def test_openvino_takes_every_graph(name, monkeypatch, tmp_path):
         graph, *SIZE, EngineConfig(backend="openvino", device="cpu", precision="f32")
     )
     assert (engine.name, refused) == ("openvino-cpu-f32", [])
-    assert set(graph.outputs) == set(engine.run(*(x[0].numpy() for x in graph.example_inputs(*SIZE))))
+    assert set(graph.outputs) == set(engine.run(*(x[0].numpy() for x in example_inputs(*SIZE))))
 
 
 def test_inputs_are_not_kept(graph):
     """The second call sees the second picture, though buffers are shared and reused."""
     engine, _ = base.build(graph, *SIZE, EngineConfig(device="cpu"))
-    rgb, *others = (x[0].numpy() for x in graph.example_inputs(*SIZE))
-    first = engine.run(rgb, *others)["fused"].copy()
-    second = engine.run(255 - rgb, *others)["fused"].copy()
+    rgb, thermal, code = (x[0].numpy() for x in example_inputs(*SIZE))
+    first = engine.run(rgb, thermal, code)["fused"].copy()
+    second = engine.run(255 - rgb, thermal, code)["fused"].copy()
     assert np.abs(first.astype(int) - second).max() > 10
-    np.testing.assert_array_equal(engine.run(rgb, *others)["fused"], first)
+    np.testing.assert_array_equal(engine.run(rgb, thermal, code)["fused"], first)
 
 
 def test_a_failing_backend_is_replaced_with_the_reason(graph, monkeypatch, caplog):
@@ -84,7 +84,7 @@ def test_a_wrong_engine_is_found_out(graph, monkeypatch):
         name = "wrong"
         exact = False
 
-        def run(self, rgb, *_):
+        def run(self, rgb, thermal, code):
             return dict.fromkeys(("fused", "depth", "sigma"), rgb)
 
     monkeypatch.setitem(base.BACKENDS, "openvino", lambda *_: Wrong())
@@ -116,7 +116,7 @@ class FakeEngine:
     def __init__(self, name, seconds, clock):
         self.name, self.seconds, self.clock, self.runs = name, seconds, clock, 0
 
-    def run(self, *_):
+    def run(self, rgb, thermal, code):
         self.runs += 1
         self.clock[0] += self.seconds
         return {}

@@ -120,6 +120,10 @@ def test_sizes_are_known_when_the_model_is_compiled(tiny, tmp_path, monkeypatch)
 
 def test_the_engine_takes_one_size_only(tiny, tmp_path):
     engine = openvino_backend.OpenVinoEngine(tiny, 64, 96, EngineConfig(), EngineCache(tmp_path))
-    inputs = [x[0].numpy() for x in tiny.example_inputs(32, 32)]
+    rgb, thermal, code = (
+        np.zeros((32, 32, 3), np.uint8),
+        np.zeros((32, 32), np.uint8),
+        np.zeros(64, np.float32),
+    )
     with pytest.raises(RuntimeError):
-        engine.run(*inputs)
+        engine.run(rgb, thermal, code)

@@ -12,6 +12,7 @@ from thermal_fusion_ros.config import EngineConfig
 from thermal_fusion_ros.engine import base, tensorrt_backend
 from thermal_fusion_ros.engine.cache import EngineCache
 from thermal_fusion_ros.engine.tensorrt_backend import TensorRtEngine
+from thermal_fusion_ros.models.graph import example_inputs
 
 SIZE = (64, 96)
 F32 = EngineConfig(backend="tensorrt", precision="f32")
@@ -39,10 +40,10 @@ def test_it_is_compiled_once_and_computes_the_graph(tiny, torch_tensorrt, caplog
 
 def test_inputs_and_outputs_have_fixed_places(tiny, torch_tensorrt):
     engine = build(tiny)
-    rgb, *others = (x[0].numpy() for x in tiny.example_inputs(*SIZE))
-    first = engine.run(rgb, *others)
+    rgb, thermal, code = (x[0].numpy() for x in example_inputs(*SIZE))
+    first = engine.run(rgb, thermal, code)
     kept = {name: image.copy() for name, image in first.items()}
-    second = engine.run(255 - rgb, *others)
+    second = engine.run(255 - rgb, thermal, code)
     assert all(np.shares_memory(first[name], second[name]) for name in tiny.outputs)
     assert np.abs(kept["fused"].astype(int) - second["fused"]).max() > 10
     assert second["fused"].dtype == np.uint8
@@ -105,8 +106,8 @@ class WrongGraph(torch.nn.Module):
         super().__init__()
         self.graph = graph
 
-    def forward(self, *inputs):
-        fused, depth, sigma = self.graph(*inputs)
+    def forward(self, rgb, thermal, code):
+        fused, depth, sigma = self.graph(rgb, thermal, code)
         return fused, 2 * depth, sigma
 
 
@@ -145,7 +146,7 @@ def test_a_failed_build_falls_back_with_the_reason(tiny, torch_tensorrt, monkeyp
 class Exact:
     name, exact = "exact", True
 
-    def run(self, *_):
+    def run(self, rgb, thermal, code):
         return {}
 
 

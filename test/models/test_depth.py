@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.checkpoint import load_depth, save_depth, shipped
 from thermal_fusion_ros.models.depth import NATIVE_WIDTH, STRIDE, DepthNet, native_size
-from thermal_fusion_ros.models.graph import PerceptionGraph, example_pair, padded, reduced
+from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs, padded, reduced
 
 
 def test_one_estimate_per_pixel():
@@ -46,7 +46,7 @@ def test_metres_do_not_depend_on_the_size_of_the_picture():
     """The same scene from cameras of four sizes: what a network says of it must agree."""
     torch.manual_seed(0)
     depth = DepthNet().eval()
-    waves = example_pair(960, 1280)[0].permute(0, 3, 1, 2).float() / 255
+    waves = example_inputs(960, 1280)[0].permute(0, 3, 1, 2).float() / 255
     waves = torch.nn.functional.avg_pool2d(waves, 9, 1, 4)  # nothing that a small picture could not show
     said = []
     with torch.inference_mode():
@@ -72,9 +72,10 @@ def test_the_graph_gives_depth_beside_the_same_fused_picture():
 
     torch.manual_seed(0)
     depth = DepthNet().eval()
-    graphs = [PerceptionGraph(_with_a_weight(Average()), network).eval() for network in (None, depth)]
+    inputs = example_inputs(96, 512)
     with torch.inference_mode():
-        (alone,), (fused, relative, sigma) = (graph(*graph.example_inputs(96, 512)) for graph in graphs)
+        (alone,) = PerceptionGraph(_with_a_weight(Average())).eval()(*inputs)
+        fused, relative, sigma = PerceptionGraph(_with_a_weight(Average()), depth).eval()(*inputs)
     assert torch.equal(alone, fused)
     assert relative.shape == sigma.shape == (1, 48, 256)
     assert (relative > 0).all()

@@ -7,7 +7,7 @@ import torch
 
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.checkpoint import load_depth
-from thermal_fusion_ros.models.depth import GROUND_ENDS, DepthNet, assemble
+from thermal_fusion_ros.models.depth import DepthNet, assemble
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
 from thermal_fusion_ros.training import depth_data, muon
 from thermal_fusion_ros.training.data import Labelled
@@ -49,7 +49,7 @@ def test_target_is_in_camera_heights_and_picture_widths():
 def test_a_crop_is_a_longer_lens():
     images = np.zeros((1, 240, 320, 1), np.uint8)
     targets = np.full((1, 240, 320), 2.0, np.float16)
-    sampler = depth_data.DepthSampler(images, targets, np.zeros((1, 3)), [], seed=0)
+    sampler = depth_data.DepthSampler(images, targets, [], seed=0)
     values = [float(np.unique(sampler.batch(step, 1, 0).target)[0]) for step in range(20)]
     assert 2 + np.log(depth_data.NARROWEST) - 0.01 <= min(values) < max(values) <= 2.001
 
@@ -59,7 +59,7 @@ def test_boxes_follow_the_crop():
     image[80:200, 100:140] = 255
     real = depth_data.RealPicture(image, (Labelled("person", (100, 80, 140, 200)),))
     sampler = depth_data.DepthSampler(
-        np.zeros((1, 240, 320, 1), np.uint8), np.zeros((1, 240, 320), np.float16), np.zeros((1, 3)), [real], 3
+        np.zeros((1, 240, 320, 1), np.uint8), np.zeros((1, 240, 320), np.float16), [real], seed=3
     )
     found = 0
     for step in range(12):
@@ -76,9 +76,7 @@ def test_boxes_follow_the_crop():
 def test_the_last_of_a_batch_are_seen_again_with_a_little_noise():
     images = np.random.default_rng(0).integers(0, 256, (3, 240, 320, 3), np.uint8)
     real = depth_data.RealPicture(images[0], ())
-    sampler = depth_data.DepthSampler(
-        images, np.zeros((3, 240, 320), np.float16), np.zeros((3, 3)), [real], seed=1
-    )
+    sampler = depth_data.DepthSampler(images, np.zeros((3, 240, 320), np.float16), [real], seed=1)
     batch = sampler.batch(0, 2, 1, twice=2)
     assert (len(batch.image), len(batch.target), batch.again) == (5, 2, 2)
     change = np.abs(batch.image[-2:] - batch.image[1:3])
@@ -190,47 +188,3 @@ def test_muon_takes_convolutions_and_leaves_the_rest():
     assert len(matrices) + len(rest) == len(list(network.parameters()))
     assert all(p.dim() == 4 for p in matrices)
     assert any(p is network.heads[0].weight for p in rest)
-
-
-def corridors(count=4):
-    spec = DatasetSpec(count=count, per_world=1, worlds=("corridor",), quality="live", conditions=("day",))
-    return list(SimulatedDataset(spec))
-
-
-def test_a_network_is_told_where_level_ground_is():
-    """In every crop, mirrored or not: a floor is as far as it is said to be, but for how well a mounting is known."""
-    samples = corridors()
-    pictures = depth_data.pack(samples)
-    sampler = depth_data.DepthSampler(pictures.rgb, pictures.target, pictures.level, [], seed=0, told=1.0)
-    right = []
-    for step in range(6):
-        batch = sampler.batch(step, 2, 0)
-        told, wanted = GROUND_ENDS * batch.ground[:, 0, -24:], batch.target[:, 0, -24:]
-        right.append(np.median(np.abs(told - wanted)))
-    assert np.median(right) < 0.06
-    assert max(right) < 0.2
-
-
-def test_nobody_is_told_of_real_ground():
-    image = np.zeros((240, 320, 3), np.uint8)
-    real = depth_data.RealPicture(image, ())
-    images, targets = image[None], np.zeros((1, 240, 320), np.float16)
-    sampler = depth_data.DepthSampler(images, targets, np.array([[0, 1, 0.1]]), [real], seed=0, told=1.0)
-    ground = sampler.batch(0, 1, 1, twice=1).ground
-    assert ground[0].max() > 0
-    assert not ground[1:].any()
-
-
-def test_some_are_told_and_some_not():
-    images, targets = np.zeros((1, 240, 320, 3), np.uint8), np.zeros((1, 240, 320), np.float16)
-    sampler = depth_data.DepthSampler(images, targets, np.array([[0, 1, 0.1]]), [], seed=0, told=0.5)
-    told = [sampler.batch(step, 1, 0).ground.any() for step in range(40)]
-    assert 8 < sum(told) < 32
-
-
-def test_mountings_are_drawn_again_for_what_the_cache_holds(tmp_path):
-    spec = DatasetSpec(count=2, worlds=("corridor",), quality="live", conditions=("day",))
-    fresh = list(SimulatedDataset(spec, tmp_path))
-    for sample, kept in zip(fresh, SimulatedDataset(spec, tmp_path), strict=True):
-        np.testing.assert_array_equal(sample.base_from_rgb, kept.base_from_rgb)
-        assert sample.base_from_rgb[2, 3] == pytest.approx(sample.camera_height_m, abs=1e-4)

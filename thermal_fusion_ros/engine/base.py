@@ -15,7 +15,7 @@ from thermal_fusion_ros.config import EngineConfig
 from thermal_fusion_ros.engine import choice
 from thermal_fusion_ros.engine.cache import EngineCache
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.models.graph import PerceptionGraph
+from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +42,8 @@ class Engine(Protocol):
     name: str
     exact: bool  # computes just what eager torch does on a CPU, so there is nothing to check
 
-    def run(self, *inputs: NDArray[Any]) -> Outputs:
-        """What :attr:`PerceptionGraph.inputs` names, one of a batch each (`rgb` H×W×3, `thermal` H×W, `code` (64,),
-        `ground` h×w) -> its outputs by name, valid until the next call.
-        """
+    def run(self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]) -> Outputs:
+        """`rgb` H×W×3, `thermal` H×W, `code` (64,) -> PerceptionGraph's outputs by name, valid until the next call."""
         ...
 
 
@@ -120,7 +118,7 @@ def build(graph: PerceptionGraph, height: int, width: int, config: EngineConfig)
         raise _none_works(size, refused)
     if len(engines) == 1:  # nothing to measure, nor to remember: what is broken now may work next time
         return next(iter(engines.values())), refused
-    times = choice.measure(engines, graph, height, width)
+    times = choice.measure(engines, height, width)
     choice.remember(cache, key, times)
     fastest = next(iter(times))
     log.info("engine for %s: %s (measured now: %s)", size, fastest, choice.said(times))
@@ -160,14 +158,15 @@ def first_line(error: Exception) -> str:
 
 def check(engine: Engine, graph: PerceptionGraph, height: int, width: int) -> None:
     """Compare `engine` with eager torch on a fixed input; RuntimeError when they differ by more than rounding."""
-    got = engine.run(*(x[0].numpy() for x in graph.example_inputs(height, width)))
+    rgb, thermal, code = example_inputs(height, width)
+    got = engine.run(rgb[0].numpy(), thermal[0].numpy(), code[0].numpy())
     compare(got, graph, height, width)
 
 
 def compare(got: Outputs, graph: PerceptionGraph, height: int, width: int) -> None:
-    """Compare outputs for its example inputs with eager torch's; RuntimeError when they differ by more."""
+    """Compare outputs for :func:`example_inputs` with eager torch's; RuntimeError when they differ by more."""
     with torch.inference_mode():
-        wanted = graph.float().cpu()(*graph.example_inputs(height, width))
+        wanted = graph.float().cpu()(*example_inputs(height, width))
     for name, tensor in zip(graph.outputs, wanted, strict=True):
         reference = tensor[0].numpy()
         error = np.abs(got[name].astype(np.float32) - reference)

@@ -16,7 +16,7 @@ import torch
 
 from thermal_fusion_ros.config import EngineConfig
 from thermal_fusion_ros.engine.cache import EngineCache, Key
-from thermal_fusion_ros.models.graph import PerceptionGraph
+from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
 
 if TYPE_CHECKING:
     from thermal_fusion_ros.engine.base import Engine
@@ -75,16 +75,14 @@ def recall(cache: EngineCache, key: Key) -> dict[str, float]:
     return {name: float(times[name]) for name in sorted(times, key=lambda name: float(times[name]))}
 
 
-def measure(
-    engines: Mapping[str, Engine], graph: PerceptionGraph, height: int, width: int
-) -> dict[str, float]:
+def measure(engines: Mapping[str, Engine], height: int, width: int) -> dict[str, float]:
     """Milliseconds by backend, fastest first: the best of a few runs, taken in turns to be fair to all."""
-    inputs = [x[0].numpy() for x in graph.example_inputs(height, width)]
+    rgb, thermal, code = (x[0].numpy() for x in example_inputs(height, width))
     best = dict.fromkeys(engines, float("inf"))
     for turn in range(WARM_UP + TIMED):
         for name, engine in engines.items():
             begun = time.perf_counter()
-            engine.run(*inputs)
+            engine.run(rgb, thermal, code)
             if turn >= WARM_UP:
                 best[name] = min(best[name], (time.perf_counter() - begun) * 1e3)
     return dict(sorted(best.items(), key=lambda item: item[1]))

@@ -15,8 +15,9 @@ import torch
 
 from thermal_fusion_ros.engine.base import compare
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.models.graph import PerceptionGraph
+from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
 
+INPUTS = ("rgb", "thermal", "code")
 OPSET = 18  # every JetPack that still gets updates reads it
 
 
@@ -26,8 +27,7 @@ def export_onnx(
     """Write `graph` for images of height x width pixels (multiples of 32) to `path`, whole or not at all.
 
     It computes in `dtype`: TensorRT takes the types of the file as they are (always from version 11 on).
-    Inputs are `rgb` 1×H×W×3 and `thermal` 1×H×W, uint8, `code` 1×64 float32 and, with depth, `ground` 1×h×w float32;
-    inputs and outputs have the graph's own names.
+    Inputs are `rgb` 1×H×W×3 and `thermal` 1×H×W, uint8, and `code` 1×64 float32; outputs are the graph's own names.
     Returns whether ONNX Runtime was there to check it against eager torch; raises :class:`InputError` when a package
     is missing or the file cannot be written, RuntimeError when what ONNX Runtime computes is something else.
     """
@@ -36,7 +36,7 @@ def export_onnx(
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as error:
         raise InputError(f"the export needs {error.name}: pip install onnx onnxscript onnxruntime") from error
-    inputs = graph.example_inputs(height, width)
+    inputs = example_inputs(height, width)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".onnx-") as folder:
@@ -44,8 +44,7 @@ def export_onnx(
             with torch.no_grad(), _silence():
                 torch.onnx.export(
                     copy.deepcopy(graph).cpu().to(dtype), inputs, str(partial), dynamo=True, external_data=False,
-                    opset_version=OPSET, input_names=list(graph.inputs), output_names=list(graph.outputs),
-                    verbose=False,
+                    opset_version=OPSET, input_names=list(INPUTS), output_names=list(graph.outputs), verbose=False,
                 )  # fmt: skip
             checked = _check(graph, partial, height, width)
             partial.replace(path)
@@ -76,9 +75,7 @@ def _check(graph: PerceptionGraph, path: Path, height: int, width: int) -> bool:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors; it warns of every constant in half precision
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    feed = {
-        name: x.numpy() for name, x in zip(graph.inputs, graph.example_inputs(height, width), strict=True)
-    }
+    feed = {name: x.numpy() for name, x in zip(INPUTS, example_inputs(height, width), strict=True)}
     arrays = session.run(list(graph.outputs), feed)
     compare(dict(zip(graph.outputs, (x[0] for x in arrays), strict=True)), graph, height, width)
     return True

@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -18,13 +19,13 @@ from thermal_fusion_ros.config import EngineConfig
 from thermal_fusion_ros.engine.base import Outputs
 from thermal_fusion_ros.engine.cache import EngineCache
 from thermal_fusion_ros.engine.openvino_rewrites import rewrite
-from thermal_fusion_ros.models.graph import PerceptionGraph
+from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
 
 if TYPE_CHECKING:
     import openvino
 
 DEVICE = "CPU"
-FORM = 5  # of stored models: a new one whenever what is done to them changes
+FORM = 4  # of stored models: a new one whenever what is done to them changes
 
 
 class OpenVinoEngine:
@@ -58,9 +59,9 @@ class OpenVinoEngine:
         self.name = f"openvino-cpu-{precision}"
         self.request: openvino.InferRequest = compiled.create_infer_request()
 
-    def run(self, *inputs: NDArray[Any]) -> Outputs:
+    def run(self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]) -> Outputs:
         """See :meth:`Engine.run`."""
-        self.request.infer([x[None] for x in inputs], share_inputs=True, share_outputs=True)
+        self.request.infer([rgb[None], thermal[None], code[None]], share_inputs=True, share_outputs=True)
         return {name: self.request.get_output_tensor(i).data[0] for i, name in enumerate(self.outputs)}
 
 
@@ -73,7 +74,7 @@ def _converted(
     key = cache.key(graph, "openvino", size=f"{width}x{height}", openvino=openvino.__version__, form=FORM)
     if (folder := cache.load(key)) is not None:
         return core.read_model(folder / "graph.xml")
-    example = graph.example_inputs(height, width)
+    example = example_inputs(height, width)
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch.export's own, about torch's own internals
         program = torch.export.export(graph, example)

@@ -27,7 +27,7 @@ from thermal_fusion_ros.engine.base import Outputs, check, first_line
 from thermal_fusion_ros.engine.cache import EngineCache
 from thermal_fusion_ros.engine.choice import gpu_facts
 from thermal_fusion_ros.engine.torch_backend import TYPES
-from thermal_fusion_ros.models.graph import PerceptionGraph
+from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class TensorRtEngine:
         precision = "f16" if config.precision == "auto" else config.precision
         self.name = f"tensorrt-{precision}"
         self.outputs = graph.outputs
-        self._allocate(graph.example_inputs(height, width), TYPES[precision])
+        self._allocate(height, width, TYPES[precision])
         key = cache.key(
             graph, "tensorrt", size=f"{width}x{height}", precision=precision, **versions(self._library)
         )
@@ -75,9 +75,10 @@ class TensorRtEngine:
         )
         self._use(module)
 
-    def run(self, *inputs: NDArray[Any]) -> Outputs:
+    def run(self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]) -> Outputs:
         """See :meth:`Engine.run`."""
-        for host, array in zip(self._sent, inputs, strict=True):
+        arrays: tuple[NDArray[Any], ...] = (rgb, thermal, code)
+        for host, array in zip(self._sent, arrays, strict=True):
             np.copyto(host.numpy()[0], array)
         with torch.no_grad(), torch.cuda.stream(self._stream) if self._stream else nullcontext():
             for host, staged, typed in zip(self._sent, self._staged, self._inputs, strict=True):
@@ -88,8 +89,9 @@ class TensorRtEngine:
             self._stream.synchronize()
         return {name: host.numpy()[0] for name, host in zip(self.outputs, self._received, strict=True)}
 
-    def _allocate(self, examples: tuple[Tensor, ...], dtype: torch.dtype) -> None:
+    def _allocate(self, height: int, width: int, dtype: torch.dtype) -> None:
         self._stream = torch.cuda.Stream() if DEVICE == "cuda" else None
+        examples = example_inputs(height, width)
         self._sent = [pinned(x) for x in examples]
         self._staged = [x.to(DEVICE) for x in examples]
         self._inputs = [x.to(DEVICE, dtype) for x in examples]  # TensorRT never sees a byte

@@ -6,8 +6,8 @@ The reference and the last resort.
 from __future__ import annotations
 
 import copy
-from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -45,12 +45,12 @@ class TorchEngine:
         if channels_last:
             self.graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def run(self, *inputs: NDArray[Any]) -> Outputs:
+    def run(self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]) -> Outputs:
         """See :meth:`Engine.run`."""
-        tensors = (torch.from_numpy(x)[None].to(self.device) for x in inputs)
+        inputs = (torch.from_numpy(x)[None].to(self.device) for x in (rgb, thermal, code))
         lower = self.dtype is not torch.float32
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=lower):
-            images = self.graph(*tensors)
+            images = self.graph(*inputs)
             return {
                 name: image[0].cpu().numpy() for name, image in zip(self.graph.outputs, images, strict=True)
             }

@@ -15,7 +15,7 @@ from thermal_fusion_ros.engine.choice import cpu_name
 from thermal_fusion_ros.engine.torch_backend import TYPES
 from thermal_fusion_ros.evaluation import peaks
 from thermal_fusion_ros.evaluation.frame_path import FramePath, scene, with_metres
-from thermal_fusion_ros.models.graph import PerceptionGraph, padded
+from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs, padded
 from thermal_fusion_ros.pipeline import Pipeline
 
 # Frames of one backend in a row, as a camera sends them, and not timed before: caches hold what another has left there,
@@ -46,7 +46,7 @@ def gigaflop(graph: PerceptionGraph, height: int, width: int) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        graph(*graph.example_inputs(height, width))
+        graph(*example_inputs(height, width))
     return float(counter.get_total_flops()) / 1e9
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from thermal_fusion_ros.engine.torch_backend import TYPES
-from thermal_fusion_ros.models.graph import PerceptionGraph
+from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
 
 EDGE = {"cpu": 1536, "cuda": 8192}  # of the matrices that are multiplied
 COPIED = {"cpu": 1 << 28, "cuda": 1 << 30}  # bytes: far more than any cache holds
@@ -33,7 +33,7 @@ def measure(device: str, precisions: tuple[str, ...] = ("f32", "bf16")) -> dict[
 
 def compulsory_bytes(graph: PerceptionGraph, height: int, width: int, precision: str) -> int:
     """Bytes that have to move however well the rest stays in caches: inputs, outputs and weights, once each."""
-    inputs = graph.example_inputs(height, width)
+    inputs = example_inputs(height, width)
     with torch.inference_mode():
         outputs = graph(*inputs)
     size = 4 if precision == "f32" else 2

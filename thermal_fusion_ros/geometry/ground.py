@@ -56,12 +56,9 @@ class Ground:
 class GroundFitter:
     """Fits the ground in the pictures of one camera and learns how that is mounted; deterministic."""
 
-    def __init__(self, camera: CameraModel, down: Floats | None = None):
-        """`down` in the optical frame, where the mounting is known: the ground is expected there, within
-        :data:`MOST_TILT_DEG`.
-        """
-        self.down = np.array([0.0, 1.0, 0.0]) if down is None else down / np.linalg.norm(down)
-        self._mounted = None if down is None else self.down
+    def __init__(self, camera: CameraModel, down: tuple[float, float, float] = (0.0, 1.0, 0.0)):
+        """`down` in the optical frame: where the ground is expected, within :data:`MOST_TILT_DEG`."""
+        self.down = np.asarray(down, float) / np.linalg.norm(down)
         rows = camera.height - int(camera.height * LOWER)
         step = max(1, int(np.sqrt(rows * camera.width / POINTS)))
         v, u = np.mgrid[
@@ -75,8 +72,8 @@ class GroundFitter:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was learned of how the camera is mounted."""
-        self._normal: Floats | None = self._mounted
+        """Forget how the camera is mounted."""
+        self._normal: Floats | None = None
 
     def fit(self, depth: F32, uncertainty: F32 | None = None) -> Ground | str:
         """The ground in `depth` (any size, RGB view, NaN invalid), or why it is not believed.

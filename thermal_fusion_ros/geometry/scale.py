@@ -216,7 +216,6 @@ class ScaleTracker:
         """`camera` is the RGB one (taken from `rig` where that is given); without either only nothing is known."""
         self._rig: Rig | None = None
         self._camera: CameraModel | None = None
-        self._down: Floats | None = None
         self.config = config
         self.set_cameras(camera, rig)
 
@@ -224,14 +223,6 @@ class ScaleTracker:
         """Calibration that has arrived or changed: what was known is forgotten."""
         self._rig, self._camera = rig, rig.rgb if rig is not None else camera
         self.reset()
-
-    def set_down(self, down: Floats | None) -> None:
-        """Down (3,) in the optical frame of the RGB camera, or None where nobody knows how it is mounted."""
-        self._down = down
-        self._look_for_ground()
-
-    def _look_for_ground(self) -> None:
-        self._ground = None if self._camera is None else GroundFitter(self._camera, self._down)
 
     def configure(self, config: DepthConfig) -> None:
         """Apply changed parameters; a source whose parameter has changed starts afresh."""
@@ -243,7 +234,7 @@ class ScaleTracker:
     def reset(self) -> None:
         """A new recording: forget everything."""
         self._filters = {name: SourceFilter(error) for name, error in SYSTEMATIC.items()}
-        self._look_for_ground()
+        self._ground = GroundFitter(self._camera) if self._camera is not None else None
         usable = self._rig is not None and self._rig.baseline_m >= SHORTEST_BASELINE_M
         self._parallax = ParallaxScale(self._rig) if self._rig is not None and usable else None
         self._stamp_ns: int | None = None

@@ -8,16 +8,11 @@ height: what stands on the ground at row y is f * height / (y - horizon) away. S
 f and width in pixels, which needs neither the lens (the canonical camera of Yin et al., Metric3D, ICCV 2023) nor the
 mounting. Metres come from :mod:`thermal_fusion_ros.geometry.scale`. Beside it goes the network's own uncertainty, the
 logarithm of the scale of a Laplace distribution (Kendall & Gal, NIPS 2017).
-
-Where the mounting is known, it is told how far level ground would be (:func:`ground_map`): a horizon that is guessed
-one degree too high makes everything at eight metres a tenth too far.
 """
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 WIDTHS = (16, 40, 80, 128)  # channels at 1/2, 1/4, 1/8, 1/16 of the input resolution
@@ -26,7 +21,6 @@ FINE = 8  # channels at full resolution
 # a fifth too near.
 NATIVE_WIDTH = 256
 STRIDE = 16  # heights and widths are multiples of this
-GROUND_ENDS = 4.5  # log depth, in the unit above, of the farthest level ground that is told of
 
 
 def native_size(height: int, width: int) -> tuple[int, int]:
@@ -38,34 +32,6 @@ def native_size(height: int, width: int) -> tuple[int, int]:
         return abs(size[0] * width / (size[1] * height) - 1)
 
     return min(sizes, key=lambda size: stretch(size) + 0.25 * abs(size[1] / NATIVE_WIDTH - 1))
-
-
-def level_ground(
-    down: NDArray[np.floating], k: NDArray[np.floating], height: int, width: int
-) -> NDArray[np.float64]:
-    """Level ground as a camera sees it: (a, b, c) such that its inverse depth, in the unit above, is a x + b y + c.
-
-    `down` (3,): where gravity points in the optical frame, of unit length; `k`: intrinsics 3×3, pixels of a picture of
-    `height` and `width`. x and y: from the picture's middle to the right and down, in picture widths.
-    """
-    fx, fy, cx, cy = k[0, 0], k[1, 1], k[0, 2], k[1, 2]
-    across, along = down[0], down[1] * fx / fy
-    middle = across * ((width - 1) / 2 - cx) + along * ((height - 1) / 2 - cy) + down[2] * fx
-    return np.array([across, along, middle / width])
-
-
-def ground_map(level: NDArray[np.floating], size: tuple[int, int], ratio: float) -> NDArray[np.float32]:
-    """How far level ground is, h×w of `size`: log depth over :data:`GROUND_ENDS`, 0 to 1; 1 above its horizon.
-
-    `level` as :func:`level_ground` returns it for a picture whose height is `ratio` times its width. A network that is
-    told of no ground gets zeros.
-    """
-    x, y = ((np.arange(n) + 0.5) / n - 0.5 for n in (size[1], size[0]))
-    inverse = level[0] * x[None, :] + (level[1] * ratio * y + level[2])[:, None]
-    told: NDArray[np.float32] = (-np.log(inverse.clip(np.exp(-GROUND_ENDS), 1)) / GROUND_ENDS).astype(
-        np.float32
-    )
-    return told
 
 
 def conv(cin: int, cout: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -115,8 +81,8 @@ class DepthNet(nn.Module):
         super().__init__()
         w = WIDTHS
         self.channels = channels
-        self.fine = conv(channels + 3, FINE)
-        self.down2 = conv(channels + 3, w[0], 2)
+        self.fine = conv(channels + 2, FINE)
+        self.down2 = conv(channels + 2, w[0], 2)
         self.down4 = nn.Sequential(conv(w[0], w[1], 2), Residual(w[1]))
         self.down8 = nn.Sequential(conv(w[1], w[2], 2), Residual(w[2]))
         self.down16 = nn.Sequential(conv(w[2], w[3], 2), Residual(w[3]))
@@ -130,23 +96,22 @@ class DepthNet(nn.Module):
         with torch.no_grad():
             self.heads[0].bias.copy_(torch.tensor([2.0, -1.0]))  # type: ignore[operator, union-attr]
 
-    def forward(self, image_BCHW: Tensor, ground_B1HW: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         """Estimate depth.
 
-        image_BCHW in [0, 1], H and W multiples of 16; ground_B1HW of :func:`ground_map`, where the mounting is known.
-        Returns log depth B1HW, in the unit above, and the logarithm of its uncertainty B1HW.
+        image_BCHW in [0, 1], H and W multiples of 16. Returns log depth B1HW, in the unit above, and the logarithm of
+        its uncertainty B1HW.
         """
-        return assemble(self.scales(image_BCHW, ground_B1HW))
+        return assemble(self.scales(image_BCHW))
 
-    def scales(self, image_BCHW: Tensor, ground_B1HW: Tensor | None = None) -> list[Tensor]:
+    def scales(self, image_BCHW: Tensor) -> list[Tensor]:
         """The estimate at 1/16 of the resolution, then what 1/8, 1/4, 1/2 and 1/1 add to it, each B2hw."""
         b, _, h, w = image_BCHW.shape
         # Where a pixel is, from the middle, in picture widths: the geometry above needs it.
         columns, rows = (torch.arange(n, device=image_BCHW.device, dtype=image_BCHW.dtype) for n in (w, h))
         x = ((columns + 0.5) / w - 0.5).reshape(1, 1, 1, w).expand(b, 1, h, w)
         y = ((rows + 0.5 - 0.5 * h) / w).reshape(1, 1, h, 1).expand(b, 1, h, w)
-        ground = torch.zeros_like(x) if ground_B1HW is None else ground_B1HW
-        placed = torch.cat([image_BCHW * 2 - 1, 2 * x, 2 * y, ground], dim=1)
+        placed = torch.cat([image_BCHW * 2 - 1, 2 * x, 2 * y], dim=1)
         x2 = self.down2(placed)
         x4 = self.down4(x2)
         x8 = self.down8(x4)

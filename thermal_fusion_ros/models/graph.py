@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
-from thermal_fusion_ros.models.depth import DepthNet, ground_map, native_size
+from thermal_fusion_ros.models.depth import DepthNet, native_size
 from thermal_fusion_ros.models.guidance import CODE_DIM
 from thermal_fusion_ros.models.guided_fusion import SHARED
 from thermal_fusion_ros.models.objects import ObjectHead
@@ -15,7 +14,6 @@ from thermal_fusion_ros.models.small import REDUCTION, SmallFusion
 
 FUSION_STRIDE = 32
 OBJECTS = ("scores", "edges")
-GROUND = "ground"
 
 
 def padded(height: int, width: int, stride: int = FUSION_STRIDE) -> tuple[int, int]:
@@ -36,8 +34,7 @@ def reduced(image_BCHW: Tensor, size: tuple[int, int]) -> Tensor:
 class PerceptionGraph(nn.Module):
     """Fusion, depth and objects between uint8 images and metres-to-be, static shapes; conversions run on the device.
 
-    `inputs` names what it takes: `rgb`, `thermal`, `code`, and with a depth network `ground`. `outputs` names what it
-    returns: `fused`; with a depth network `depth` and `sigma`; with an object head `scores` and
+    `outputs` names what it returns: `fused`; with a depth network `depth` and `sigma`; with an object head `scores` and
     `edges`. Sides of pictures are multiples of `stride`. The head reads what the cross-attention network that it was
     trained on shares: `fusion`, or else `trunk`.
     """
@@ -52,17 +49,13 @@ class PerceptionGraph(nn.Module):
         super().__init__()
         self.fusion, self.depth, self.objects, self.trunk = fusion, depth, objects, trunk
         self.stride = FUSION_STRIDE * (REDUCTION if isinstance(fusion, SmallFusion) else 1)
-        self.inputs: tuple[str, ...] = ("rgb", "thermal", "code", *(() if depth is None else (GROUND,)))
         parts = (("fused",), () if depth is None else ("depth", "sigma"), () if objects is None else OBJECTS)
         self.outputs: tuple[str, ...] = sum(parts, ())
 
-    def forward(
-        self, rgb_BHW3: Tensor, thermal_BHW: Tensor, code_BD: Tensor, ground_Bhw: Tensor | None = None
-    ) -> tuple[Tensor, ...]:
+    def forward(self, rgb_BHW3: Tensor, thermal_BHW: Tensor, code_BD: Tensor) -> tuple[Tensor, ...]:
         """One frame.
 
-        uint8 rgb_BHW3 and thermal_BHW, float32 code_BD (D = 64), of a size that :func:`padded` returns; float32
-        ground_Bhw of :func:`native_size`, how far level ground is (see :func:`ground_map`), or zeros. Returns the
+        uint8 rgb_BHW3 and thermal_BHW, float32 code_BD (D = 64), of a size that :func:`padded` returns. Returns the
         fused image, uint8 BHW3; float32 Bhw of :func:`native_size`, depth in units of camera height
         times f / width (see :mod:`thermal_fusion_ros.models.depth`), and its relative uncertainty; float32 Bhw7 and
         Bhw4 with h = H / 8, scores and edges of objects (see :class:`ObjectHead`).
@@ -76,8 +69,7 @@ class PerceptionGraph(nn.Module):
         results: list[Tensor] = [shown.permute(0, 2, 3, 1).contiguous().to(torch.uint8)]
         if self.depth is not None:
             small = reduced(fused, native_size(rgb_BHW3.shape[1], rgb_BHW3.shape[2]))
-            ground = None if ground_Bhw is None else ground_Bhw.to(dtype).unsqueeze(1)
-            results += [x.float().squeeze(1).exp() for x in self.depth(small, ground)]
+            results += [x.float().squeeze(1).exp() for x in self.depth(small)]
         if self.objects is not None:
             results += [x.float().permute(0, 2, 3, 1).contiguous() for x in self.objects(shared)]
         return tuple(results)
@@ -90,18 +82,9 @@ class PerceptionGraph(nn.Module):
         shared = [] if self.trunk is None else self.trunk.encode(rgb, thermal)[SHARED:]
         return self.fusion(rgb, thermal, code), shared
 
-    def example_inputs(self, height: int, width: int) -> tuple[Tensor, ...]:
-        """What :func:`example_pair` returns, and how far level ground is if there is somebody to be told."""
-        inputs = example_pair(height, width)
-        if GROUND not in self.inputs:
-            return inputs
-        ground = ground_map(np.array([0.02, 1.0, 0.05]), native_size(height, width), height / width)
-        return (*inputs, torch.from_numpy(ground)[None])
 
-
-def example_pair(height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Fixed rgb_BHW3, thermal_BHW and code_BD with structure at every scale, to export with and to check a built engine
-    against.
+def example_inputs(height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Fixed inputs with structure at every scale, to export with and to check a built engine against.
 
     Most of it all channels share, as those of cameras do: what networks make of anything else hangs on the last digit.
     """

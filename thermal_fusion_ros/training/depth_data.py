@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from thermal_fusion_ros.config import ThermalConfig
 from thermal_fusion_ros.frames import ThermalFrame, ThermalKind
-from thermal_fusion_ros.geometry.mounting import down_of_pose
-from thermal_fusion_ros.models.depth import NATIVE_WIDTH, ground_map, level_ground
+from thermal_fusion_ros.models.depth import NATIVE_WIDTH
 from thermal_fusion_ros.sensing.thermal import ThermalProcessor
 from thermal_fusion_ros.simulation.dataset import Sample
 from thermal_fusion_ros.training.data import Floats, Image, Labelled, Pair
@@ -23,22 +22,16 @@ STORED_WIDTH = 320  # of the pictures that windows are cut from
 HEIGHT_M = {"person": 1.7, "car": 1.5, "truck": 3.0, "bus": 3.0, "bicycle": 1.6, "motorcycle": 1.5}
 NARROWEST = 0.72  # crop width, share of the picture's
 NARROWEST_REAL = 0.5  # there are few of them
-MOUNTING_ERROR = (
-    0.008  # radians: how well somebody knows how a camera looks at the ground, on a robot that rocks
-)
 LITTLE_NOISE = (0.2, 3.0)  # grey levels: what rounding and another moment of the same scene change
 
 
 @dataclass(frozen=True)
 class SimulatedPictures:
-    """N pictures as arrays: `rgb` N×H×W×3, `thermal` N×H×W (display), `target` N×H×W float16, see :func:`target`;
-    `level` N×3, see :func:`level`.
-    """
+    """N pictures as arrays: `rgb` N×H×W×3, `thermal` N×H×W (display), `target` N×H×W float16, see :func:`target`."""
 
     rgb: Image
     thermal: Image
     target: NDArray[np.float16]
-    level: Floats
 
 
 def target(sample: Sample) -> NDArray[np.float16]:
@@ -46,13 +39,6 @@ def target(sample: Sample) -> NDArray[np.float16]:
     unit = sample.camera_height_m * sample.k[0, 0] / sample.rgb.shape[1]
     with np.errstate(invalid="ignore"):
         return np.where(np.isfinite(sample.depth), np.log(sample.depth / unit), SKY).astype(np.float16)
-
-
-def level(sample: Sample) -> Floats:
-    """:func:`thermal_fusion_ros.models.depth.level_ground` of a sample, for a robot that stands level: (3,)."""
-    return level_ground(down_of_pose(sample.base_from_rgb), sample.k, *sample.rgb.shape[:2]).astype(
-        np.float32
-    )
 
 
 def display(counts: NDArray[np.uint16], config: ThermalConfig | None = None) -> Image:
@@ -63,8 +49,9 @@ def display(counts: NDArray[np.uint16], config: ThermalConfig | None = None) -> 
 
 def pack(samples: Iterable[Sample]) -> SimulatedPictures:
     """Samples of a registered dataset as arrays; one is held at a time, for they are five times as large."""
-    columns = zip(*((s.rgb, display(s.counts), target(s), level(s)) for s in samples), strict=True)
-    return SimulatedPictures(*(np.stack(column) for column in columns))
+    columns = zip(*((s.rgb, display(s.counts), target(s)) for s in samples), strict=True)
+    rgb, thermal, log_depth = (np.stack(column) for column in columns)
+    return SimulatedPictures(rgb, thermal, log_depth)
 
 
 @dataclass(frozen=True)
@@ -73,14 +60,13 @@ class DepthBatch:
 
     `boxes`: of real pictures, (index in the batch, x0, y0, x1, y1, metres of height), pixels. `teacher` R×2×H×W:
     log depth and log uncertainty that other networks give for the real pictures, or None. The last `again` are those
-    before them once more, with a little other noise. `ground` B×1×H×W: what the network is told of the ground.
+    before them once more, with a little other noise.
     """
 
     image: Floats
     target: Floats
     boxes: tuple[tuple[float, ...], ...]
     teacher: Floats | None
-    ground: Floats
     again: int = 0
 
 
@@ -115,20 +101,10 @@ class DepthSampler:
     """Batches that depend on (seed, step) alone."""
 
     def __init__(
-        self,
-        images: Image,
-        targets: NDArray[np.float16],
-        levels: Floats,
-        real: list[RealPicture],
-        seed: int,
-        told: float = 0.0,
+        self, images: Image, targets: NDArray[np.float16], real: list[RealPicture], seed: int
     ) -> None:
-        """`images` N×H×W×C, `targets` N×H×W and `levels` N×3 of the simulator; `real` pictures of about the same width.
-
-        `told`: share of the simulated pictures that come with their ground; nobody knows that of real ones.
-        """
-        self.images, self.targets, self.levels = images, targets, levels
-        self.real, self.seed, self.told = real, seed, told
+        """`images` N×H×W×C and `targets` N×H×W of the simulator; `real` pictures of about the same width."""
+        self.images, self.targets, self.real, self.seed = images, targets, real, seed
 
     def batch(
         self, step: int, simulated: int, real: int, size: tuple[int, int] = SIZE, twice: int = 0
@@ -137,9 +113,7 @@ class DepthSampler:
         them `twice`.
         """
         rng = np.random.default_rng((self.seed, step, 2))
-        mounting = np.random.default_rng((self.seed, step, 4))
         pictures, targets, boxes, teachers = [], [], [], []
-        ground = np.zeros((simulated + real, *size), np.float32)
         for _ in range(simulated):
             index = int(rng.integers(len(self.images)))
             window = random_window(self.images.shape[1:3], rng)
@@ -147,12 +121,6 @@ class DepthSampler:
             pictures.append(cut(self.images[index], window, flip, cv2.INTER_AREA, size))
             depth = cut(self.targets[index].astype(np.float32), window, flip, cv2.INTER_NEAREST, size)
             targets.append(depth + np.log(window[2] / self.images.shape[2]))
-            if mounting.random() < self.told:
-                seen = self.levels[index] + mounting.normal(0, MOUNTING_ERROR, 3) * (1, 0, 1)
-                seen = in_window(seen, window, self.images.shape[1:3])
-                ground[len(targets) - 1] = ground_map(
-                    seen * (1 - 2 * flip, 1, 1), size, window[3] / window[2]
-                )
         for k in range(real):
             picture = self.real[int(rng.integers(len(self.real)))]
             window = random_window(picture.image.shape[:2], rng, NARROWEST_REAL)
@@ -168,13 +136,11 @@ class DepthSampler:
                 teachers.append(np.stack([log_depth + shift, log_sigma]))
         shown = [expose(p, rng) for p in pictures]
         shown += [a_little_noise(p, rng) for p in shown[len(shown) - twice :]]
-        ground = np.concatenate([ground, ground[len(ground) - twice :]])
         return DepthBatch(
             np.ascontiguousarray(np.stack(shown).transpose(0, 3, 1, 2)),
             np.stack(targets)[:, None].astype(np.float32),
             tuple(boxes),
             np.stack(teachers).astype(np.float32) if teachers else None,
-            ground[:, None],
             twice,
         )
 
@@ -196,15 +162,6 @@ def random_window(
     across = int(widest * rng.uniform(narrowest, 1.0))
     down = int(across * SIZE[0] / SIZE[1])
     return int(rng.integers(width - across + 1)), int(rng.integers(height - down + 1)), across, down
-
-
-def in_window(level: Floats, window: tuple[int, int, int, int], shape: tuple[int, ...]) -> Floats:
-    """`level` (see :func:`level`) of a window (x, y, width, height) of a picture of `shape`."""
-    x, y, across, down = window
-    height, width = shape[:2]
-    right, below = (x + across / 2) / width - 0.5, (y + down / 2 - height / 2) / width
-    middle = (level[0] * right + level[1] * below + level[2]) * width / across
-    return np.array([level[0], level[1], middle])
 
 
 def cut(

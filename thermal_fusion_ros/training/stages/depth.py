@@ -21,7 +21,7 @@ from thermal_fusion_ros.models.checkpoint import (
     shipped,
     weights_at,
 )
-from thermal_fusion_ros.models.depth import STRIDE, DepthNet, assemble, ground_map, native_size
+from thermal_fusion_ros.models.depth import STRIDE, DepthNet, assemble, native_size
 from thermal_fusion_ros.models.graph import FUSION_STRIDE
 from thermal_fusion_ros.models.guidance import CODE_DIM
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
@@ -65,7 +65,6 @@ class Settings(loop.LoopSettings):
     twice: int = (
         0  # the last so many of a batch are seen once more with a little other noise; the real ones are last
     )
-    told: float = 0.0  # share of rendered pictures whose level ground the network is told
     logarithm: float = 0.5
     relative: float = 1.0
     edges: float = 0.2
@@ -81,9 +80,7 @@ DEFAULTS = {
     "infrared": Settings(spectrum="infrared"),
     # It starts from the visible one, so it needs no small pictures.
     # It runs online in few digits, so it must not answer to what they lose.
-    "fused": Settings(
-        spectrum="fused", start="depth_visible", small_steps=0, batch=9, real=3, twice=4, told=0.65
-    ),
+    "fused": Settings(spectrum="fused", start="depth_visible", small_steps=0, batch=9, real=3, twice=4),
 }
 
 
@@ -107,7 +104,7 @@ def train(
         ]
     )
     real = real_pictures(pairs, settings.spectrum, fusion)
-    sampler = DepthSampler(images, simulated.target, simulated.level, real, settings.seed, settings.told)
+    sampler = DepthSampler(images, simulated.target, real, settings.seed)
     torch.manual_seed(settings.seed)
     model = DepthNet(channels=images.shape[3])
     if settings.start:
@@ -186,21 +183,13 @@ def surest(networks: list[DepthNet], images: tuple[Image, ...]) -> NDArray[np.fl
 
 
 @torch.inference_mode()
-def predict(
-    network: DepthNet, image: Image, level: NDArray[np.floating] | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Log depth and log uncertainty, H×W, of a picture H×W×C uint8 of any size.
-
-    `level`: :func:`thermal_fusion_ros.models.depth.level_ground` of the picture, where the mounting is known.
-    """
+def predict(network: DepthNet, image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Log depth and log uncertainty, H×W, of a picture H×W×C uint8 of any size."""
     height, width = image.shape[:2]
     rows, columns = native_size(height, width)
     how = cv2.INTER_AREA if columns < width else cv2.INTER_LINEAR
     small = cv2.resize(image, (columns, rows), interpolation=how).reshape(rows, columns, -1)
-    told = None
-    if level is not None:
-        told = torch.from_numpy(ground_map(level, (rows, columns), height / width))[None, None]
-    answer = network.eval()(as_input(small.astype(np.uint8, copy=False), STRIDE), told)
+    answer = network.eval()(as_input(small.astype(np.uint8, copy=False), STRIDE))
     log_depth, log_sigma = (cv2.resize(x[0, 0].float().numpy(), (width, height)) for x in answer)
     return np.asarray(log_depth, np.float32), np.asarray(log_sigma, np.float32)
 
@@ -215,10 +204,7 @@ def as_input(image: Image, stride: int) -> Tensor:
 def loss_terms(model: DepthNet, batch: DepthBatch, settings: Settings) -> dict[str, Tensor]:
     """Every weighted term of the loss of one batch."""
     with torch.autocast("cpu", torch.bfloat16):
-        image, ground = (
-            torch.from_numpy(x).to(memory_format=torch.channels_last) for x in (batch.image, batch.ground)
-        )
-        scales = model.scales(image, ground)
+        scales = model.scales(torch.from_numpy(batch.image).to(memory_format=torch.channels_last))
     scales = [scale.float() for scale in scales]
     log_depth, log_sigma = assemble(scales)
     terms: dict[str, Tensor] = {}

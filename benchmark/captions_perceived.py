@@ -22,6 +22,7 @@ from thermal_fusion_ros.config import Config
 from thermal_fusion_ros.detections import LABELS, Box
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import FramePair, Perception, RgbFrame, ThermalFrame, ThermalKind
+from thermal_fusion_ros.geometry.mounting import down_of_pose, tilt_text
 from thermal_fusion_ros.language.captioner import Caption, Captioner, Phrase
 from thermal_fusion_ros.language.glance import glance
 from thermal_fusion_ros.models.objects import iou
@@ -38,7 +39,11 @@ SHOWN = 12
 def perceive(pipeline: Pipeline, sample: Sample) -> Perception:
     """What the pipeline makes of a simulated pair alone."""
     camera = CameraModel(SIZE["width"], SIZE["height"], sample.k, np.array(sample.distortion), name="rgb")
-    pipeline.update(pipeline.config.with_values({"depth.camera_height_m": sample.camera_height_m}))
+    mounted = {
+        "depth.camera_height_m": sample.camera_height_m,
+        "depth.camera_tilt": tilt_text(down_of_pose(sample.base_from_rgb)),
+    }
+    pipeline.update(pipeline.config.with_values(mounted))
     pipeline.set_rig(None, None, camera)
     pipeline.reset()
     rgb, thermal = RgbFrame(0, sample.rgb), ThermalFrame(0, sample.counts, ThermalKind.COUNTS)

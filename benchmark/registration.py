@@ -25,6 +25,7 @@ from thermal_fusion_ros.bags.pictures import match_pictures, read_thermal, read_
 from thermal_fusion_ros.config import Config, RegistrationConfig, SimulationConfig
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import FramePair, RgbFrame, ThermalFrame
+from thermal_fusion_ros.geometry.mounting import down_of_pose, tilt_text
 from thermal_fusion_ros.pipeline import Pipeline
 from thermal_fusion_ros.sensing.alignment import Alignment, about_centre, align
 from thermal_fusion_ros.sensing.camera import CameraModel
@@ -175,8 +176,12 @@ def simulated(context: Context) -> str:
 
 
 def estimated_depth(simulator: Simulator, rig: Rig, moment: float) -> NDArray:
-    """What the pipeline itself takes for depth at `moment` (H×W metres), a few frames in, the camera's height given."""
-    values = {"registration.level": "depth", "depth.camera_height_m": simulator.config.camera_height_m}
+    """What the pipeline itself takes for depth at `moment` (H×W metres), a few frames in, the mounting given."""
+    values: dict[str, object] = {
+        "registration.level": "depth",
+        "depth.camera_height_m": simulator.config.camera_height_m,
+        "depth.camera_tilt": tilt_text(down_of_pose(simulator.rig.base_from_rgb)),
+    }
     pipeline = Pipeline(Config().with_values({**values, "engine.backend": "torch"}))
     pipeline.set_rig(rig)
     for before in reversed(range(FRAMES)):

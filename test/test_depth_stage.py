@@ -7,6 +7,7 @@ from thermal_fusion_ros.config import Config, DepthConfig
 from thermal_fusion_ros.depth_stage import DepthStage, pinhole
 from thermal_fusion_ros.evaluation.frame_path import frames, scene
 from thermal_fusion_ros.frames import DEPTH, FUSED, Perception
+from thermal_fusion_ros.geometry.mounting import down_of_tilt
 from thermal_fusion_ros.pipeline import Pipeline
 from thermal_fusion_ros.simulation.rig import default_rig
 
@@ -140,3 +141,31 @@ def test_thermal_is_registered_through_the_depth_of_the_frame_before():
         pipeline.process(dataclasses.replace(pair, rgb=later))
         levels.append(pipeline.registration["level"])
     assert levels == ["plane", "depth", "depth"]
+
+
+def test_a_given_tilt_goes_before_tf_and_may_change():
+    stage = DepthStage(DepthConfig())
+    assert "set depth.camera_tilt" in stage.mounting
+    stage.set_down(np.array([0.0, 1.0, 0.0]))
+    assert stage.mounting == "roll 0.0°, pitch 0.0° by TF"
+    stage.update(DepthConfig(camera_tilt="1 5"))
+    assert stage.mounting == "roll 1.0°, pitch 5.0° by depth.camera_tilt"
+    stage.update(DepthConfig())
+    assert "by TF" in stage.mounting
+
+
+def test_a_camera_that_looks_down_gets_its_metres_when_its_tilt_is_told():
+    """30 degrees: without a word no plane there is taken for the ground, and only the network's own unit is left."""
+    down = down_of_tilt(0, 30)
+    rays = CAMERA.unproject(CAMERA.pixel_grid()).reshape(HEIGHT, WIDTH, 3)
+    metres = (1.4 / np.maximum(rays @ down, 0.02)).astype(np.float32)[::2, ::2]
+    relative = 0.8 * said_by_network(metres, 1.4)  # a network that is wrong by a fifth
+    errors = []
+    for tilt in ("", "0 30"):
+        stage = DepthStage(DepthConfig(camera_height_m=1.4, camera_tilt=tilt, farthest_m=1000.0))
+        stage.set_cameras(CAMERA, None)
+        perception = Perception(0, "camera", RGB, RGB[..., 0])
+        stage(perception, relative, np.full_like(relative, 0.05), None, None)
+        assert perception.scale_state["mounting"] == stage.mounting
+        errors.append(abs(np.log(np.nanmedian(perception.depth[-10:]) / np.median(metres[-5:]))))
+    assert errors[1] < 0.7 * errors[0]

@@ -16,8 +16,9 @@ from thermal_fusion_ros.config import DepthConfig
 from thermal_fusion_ros.detections import Detection
 from thermal_fusion_ros.frames import Perception
 from thermal_fusion_ros.geometry.depth_filter import DepthFilter, metres
+from thermal_fusion_ros.geometry.mounting import parse_tilt, tilt_of
 from thermal_fusion_ros.geometry.scale import MetricScale, ScaleTracker
-from thermal_fusion_ros.sensing.camera import CameraModel
+from thermal_fusion_ros.sensing.camera import CameraModel, Floats
 from thermal_fusion_ros.sensing.rig import Rig
 
 F32 = NDArray[np.float32]
@@ -33,17 +34,23 @@ class DepthStage:
         self.config = config
         self._own, self._metric = own, metric
         self._filter = DepthFilter(config)
-        self._tracker = ScaleTracker(config)
+        self._tracker = ScaleTracker(config, in_heights=own)
         self._camera: CameraModel | None = None  # calibrated
         self._assumed: CameraModel | None = None  # of the picture's size and the given angle of view
         self._rig: Rig | None = None
         self._range_points: NDArray[np.float32] | None = None
         self._whole: F32 | None = None
+        self._told: Floats | None = None  # down, by TF
+        self._down: Floats | None = None
+        self._settle_mounting()
 
     def update(self, config: DepthConfig) -> None:
         """Apply live parameters."""
+        mounted = self.config.camera_tilt
         self.config = self._filter.config = config
         self._tracker.configure(config)
+        if config.camera_tilt != mounted:
+            self._settle_mounting()
 
     def reset(self) -> None:
         """Forget earlier frames: a new recording, or the clock jumped."""
@@ -57,6 +64,24 @@ class DepthStage:
             self._camera, self._assumed, self._rig = camera, None, rig
             self._tracker.set_cameras(camera, rig)
             self._whole = None
+
+    def set_down(self, down: Floats | None) -> None:
+        """Down (3,) in the optical frame of the RGB camera by TF; `depth.camera_tilt` goes before it."""
+        self._told = down
+        self._settle_mounting()
+
+    def _settle_mounting(self) -> None:
+        given = parse_tilt(self.config.camera_tilt)
+        self._down = self._told if given is None else given
+        self._tracker.set_down(self._down)
+
+    @property
+    def mounting(self) -> str:
+        """How the camera is mounted and who says so, for diagnostics."""
+        if self._down is None:
+            return "unknown: set depth.camera_tilt, or publish the camera's pose below depth.base_frame"
+        roll, pitch = tilt_of(self._down)
+        return f"roll {roll:.1f}°, pitch {pitch:.1f}° by {'depth.camera_tilt' if self.config.camera_tilt else 'TF'}"
 
     def set_range_points(self, points: NDArray[np.float32]) -> None:
         """N×3 metres in the RGB optical frame, for the next frame."""
@@ -107,7 +132,7 @@ class DepthStage:
         self._range_points = None
         scale = self._or_nominal(scale, camera)
         perception.relative_depth, perception.depth_sigma = relative, sigma
-        perception.scale, perception.scale_state = scale, scale.to_dict()
+        perception.scale, perception.scale_state = scale, scale.to_dict() | {"mounting": self.mounting}
         if scale.scale is None:
             perception.depth_refused = scale.reason
             return

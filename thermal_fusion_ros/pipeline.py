@@ -36,7 +36,7 @@ from thermal_fusion_ros.models.graph import PerceptionGraph, padded
 from thermal_fusion_ros.models.guidance import CODE_DIM
 from thermal_fusion_ros.models.small import small
 from thermal_fusion_ros.object_stage import detect, place
-from thermal_fusion_ros.sensing.camera import CalibrationError, CameraModel
+from thermal_fusion_ros.sensing.camera import CalibrationError, CameraModel, Floats
 from thermal_fusion_ros.sensing.registration import Registrar
 from thermal_fusion_ros.sensing.rig import Rig
 from thermal_fusion_ros.sensing.seam import FULLY, evened
@@ -215,6 +215,11 @@ class Pipeline:
         """Calibration from outside, or what is missing or wrong with it (see Registrar); `rgb` if only it is known."""
         self._registrar.set_rig(rig, problem)
         self._tell_cameras(rgb)
+
+    def set_down(self, down: Floats | None) -> None:
+        """Down (3,) in the optical frame of the RGB camera, by TF."""
+        if self._depth is not None:
+            self._depth.set_down(down)
 
     def set_range_points(self, points: NDArray[np.float32], stamp_ns: int) -> None:
         """N×3 metres in the RGB optical frame that a range sensor has measured; a source of scale for the next pair."""

@@ -46,6 +46,27 @@ def test_height_and_normal_of_flat_ground(pitch):
     assert ground.share > 0.9
 
 
+def test_a_known_mounting_holds_against_ground_that_is_bent():
+    """Networks say of far ground that it is nearer: a plane through all of that is tilted, and too high above."""
+    down = np.array([0.0, np.cos(0.1), np.sin(0.1)])
+    flat = plane(down, 1.2)
+    bent = flat * np.exp(-0.06 * np.clip(flat - 5, 0, None))
+    free, held = (GroundFitter(CAMERA, d).fit(bent) for d in (None, down))
+    assert isinstance(free, Ground)
+    assert isinstance(held, Ground)
+    assert held.height - 1.2 < 0.6 * (free.height - 1.2)
+    assert held.height == pytest.approx(1.2, rel=0.08)
+
+
+def test_a_camera_that_looks_steeply_down_finds_the_ground_when_it_is_told():
+    down = np.array([0.0, np.cos(0.7), np.sin(0.7)])
+    depth = plane(down, 1.2)
+    assert isinstance(GroundFitter(CAMERA).fit(depth), str)
+    ground = GroundFitter(CAMERA, down).fit(depth)
+    assert isinstance(ground, Ground)
+    assert ground.height == pytest.approx(1.2, rel=0.01)
+
+
 def test_relative_depth_of_another_size_is_as_good():
     small = cv2.resize(level(0.4), (160, 120), interpolation=cv2.INTER_NEAREST)
     ground = GroundFitter(CAMERA).fit(small)

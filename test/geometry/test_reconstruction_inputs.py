@@ -360,6 +360,11 @@ class KnowingPipeline:
     def set_rig(self, rig, problem=None, rgb=None):
         assert rgb.size == CAMERA.size, "the pipeline is told which camera it sees through"
 
+    def set_down(self, down):
+        from .rooms import BASE_FROM_CAMERA
+
+        np.testing.assert_allclose(down, -BASE_FROM_CAMERA[2, :3], atol=1e-6)
+
     def process(self, pair):
         from thermal_fusion_ros.frames import Perception
 

@@ -138,6 +138,21 @@ def test_camera_height_alone():
     assert result.consistent
 
 
+def test_a_network_that_says_camera_heights_is_half_believed():
+    """Its ground looks a fifth too high: that may be the plane's fault."""
+    relative = flat_ground() * np.float32(1.2 / UNIT)  # in camera heights it would be 1 / MOUNTED_M
+    values = config(camera_height_m=MOUNTED_M)
+    plain, half = (
+        run(ScaleTracker(values, CAMERA, in_heights=own), 10, relative=relative) for own in (False, True)
+    )
+    assert plain.scale is not None
+    assert half.scale is not None
+    assert plain.sigma is not None
+    own = MOUNTED_M
+    assert min(plain.scale, own) < half.scale < max(plain.scale, own)
+    assert half.agreed == ("camera_height_m",)
+
+
 def test_objects_alone():
     relative, objects = person()
     result = run(ScaleTracker(config(object_heights=True), CAMERA), 10, relative=relative, objects=objects)

@@ -51,6 +51,7 @@ class FakePipeline:
         self.release_language()
         self.depth: dict = {}  # further fields of every Perception from now on
         self.range_points = []
+        self.downs = []
         self.resets = 0
 
     def process(self, pair):
@@ -109,6 +110,9 @@ class FakePipeline:
 
     def set_rig(self, rig, problem, rgb):
         self.rigs.append((rig, problem))
+
+    def set_down(self, down):
+        self.downs.append(down)
 
     def set_range_points(self, points, stamp_ns):
         self.range_points.append((points, stamp_ns))

@@ -10,10 +10,15 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
+from rclpy.parameter import Parameter
+from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image
 
+from thermal_fusion_ros.geometry.mounting import down_of_tilt
 from thermal_fusion_ros.ros.transforms import TransformLookup
 from thermal_fusion_ros.sensing.camera import CalibrationError
+from thermal_fusion_ros.simulation.mesh import rotation_y
+from thermal_fusion_ros.simulation.rig import BODY_FROM_OPTICAL
 
 from .fakes import H, W
 
@@ -129,3 +134,30 @@ def test_transforms_come_from_tf2_where_it_is_installed(monkeypatch):
     assert lookup.pose("rgb", "elsewhere") is None
     monkeypatch.setitem(sys.modules, "tf2_ros", None)
     assert not TransformLookup(object()).available
+
+
+def test_how_the_camera_is_mounted_comes_from_tf(bench):
+    node = bench.node()
+    base_from_camera = Rotation.from_matrix(rotation_y(np.radians(5.0)) @ BODY_FROM_OPTICAL)
+    asked = []
+
+    def pose(parent, child):
+        asked.append((parent, child))
+        return np.array([0.3, 0.0, 1.2]), base_from_camera.as_quat()
+
+    node._transforms = SimpleNamespace(available=True, pose=pose, close=lambda: None)
+    cameras = bench.cameras()
+    cameras.pair()
+    bench.until(lambda: bench.pipeline.downs, "the pipeline to hear of it")
+    np.testing.assert_allclose(bench.pipeline.downs[-1], down_of_tilt(0, 5), atol=1e-6)
+    assert asked[-1][0] == "base_link"
+    asked.clear()
+    bench.until(lambda: len(asked) > 2, "TF to be asked again")
+    assert len(bench.pipeline.downs) == 1  # nothing has changed
+
+
+def test_a_tilt_that_is_none_is_refused(bench):
+    node = bench.node()
+    (result,) = node.set_parameters([Parameter("depth.camera_tilt", value="steep")])
+    assert not result.successful
+    assert "ROLL PITCH" in result.reason

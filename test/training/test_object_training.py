@@ -203,6 +203,7 @@ def rendered(visible, thermal):
         thermal_distortion=(),
         thermal_from_rgb=np.eye(4),
         camera_height_m=1.4,
+        base_from_rgb=np.eye(4),
         facts={},
     )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from thermal_fusion_ros.cli._options import add_config_options, progress, read_config
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.geometry.mounting import down_of_pose, tilt_text
 
 if TYPE_CHECKING:
     from thermal_fusion_ros.config import Config
@@ -43,6 +44,7 @@ def known_rig(rig: Rig, config: Config) -> dict[str, object]:
     known = {
         "registration.thermal_in_rgb": pose,
         "depth.camera_height_m": float(rig.base_from_rgb[2, 3]),
+        "depth.camera_tilt": tilt_text(down_of_pose(rig.base_from_rgb)),
     }
     return {name: value for name, value in known.items() if not config.get(name)}
 

@@ -25,10 +25,9 @@ LEAST_SHARE = 0.35  # of the points must lie on the plane
 MOST_BELOW = 0.20  # of the points may lie below it: the ground is the lowest thing
 LEAST_WIDTH, LEAST_RANGE = 0.4, 0.35  # of the picture's width, of log depth: how far the plane must reach
 PASSES = 5
-MOUNTING_DEG, SHAKE_DEG = (
-    8.0,
-    2.5,
-)  # expected between the ground and the camera's down, and about the mean of that
+MOUNTING_DEG = 8.0  # expected between the ground and the camera's down where nobody knows how it is mounted…
+SHAKE_DEG = 2.5  # …about the mean of what was found so far…
+ROCKING_DEG = 1.0  # …and where somebody knows: robots rock, ground is not level
 GAIN = 0.1  # of the mean
 ALIKE = 6  # independent parts of the plane: depth errors are smooth
 FLOOR = 0.03  # sigma of a perfect fit: no ground is quite a plane
@@ -56,9 +55,12 @@ class Ground:
 class GroundFitter:
     """Fits the ground in the pictures of one camera and learns how that is mounted; deterministic."""
 
-    def __init__(self, camera: CameraModel, down: tuple[float, float, float] = (0.0, 1.0, 0.0)):
-        """`down` in the optical frame: where the ground is expected, within :data:`MOST_TILT_DEG`."""
-        self.down = np.asarray(down, float) / np.linalg.norm(down)
+    def __init__(self, camera: CameraModel, down: Floats | None = None):
+        """`down` in the optical frame, where the mounting is known: the ground is expected there, within
+        :data:`MOST_TILT_DEG`.
+        """
+        self.down = np.array([0.0, 1.0, 0.0]) if down is None else down / np.linalg.norm(down)
+        self._mounted = down is not None
         rows = camera.height - int(camera.height * LOWER)
         step = max(1, int(np.sqrt(rows * camera.width / POINTS)))
         v, u = np.mgrid[
@@ -72,7 +74,7 @@ class GroundFitter:
         self.reset()
 
     def reset(self) -> None:
-        """Forget how the camera is mounted."""
+        """Forget what was learned of how the camera is mounted."""
         self._normal: Floats | None = None
 
     def fit(self, depth: F32, uncertainty: F32 | None = None) -> Ground | str:
@@ -94,14 +96,7 @@ class GroundFitter:
         plane = self._best_of_many(rays, z, weight)
         if plane is None:
             return "no plane below the camera that is roughly level"
-        known = self._normal is not None
-        solver = _Solver(
-            rays,
-            z,
-            weight,
-            self.down if self._normal is None else self._normal,
-            np.radians(SHAKE_DEG if known else MOUNTING_DEG),
-        )
+        solver = _Solver(rays, z, weight, *self._expected())
         sigma = np.inf
         for _ in range(PASSES):
             plane, sigma = solver.refined(plane)
@@ -109,6 +104,14 @@ class GroundFitter:
         if isinstance(ground, Ground):
             self._learn(ground.normal)
         return ground
+
+    def _expected(self) -> tuple[Floats, float]:
+        """Where the ground's normal is before anything is seen, and its standard error in radians."""
+        if self._mounted:
+            return self.down, np.radians(ROCKING_DEG)
+        if self._normal is None:
+            return self.down, np.radians(MOUNTING_DEG)
+        return self._normal, np.radians(SHAKE_DEG)
 
     def _learn(self, normal: Floats) -> None:
         """The mounting stays as it is; only shaking and slopes turn the ground about it."""

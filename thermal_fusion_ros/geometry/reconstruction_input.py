@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from scipy.spatial.transform import Rotation
+
 from thermal_fusion_ros.bags.source import _bag_files
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.geometry.mounting import down_of_pose
 from thermal_fusion_ros.geometry.poses import FrameTree, PoseError
 from thermal_fusion_ros.geometry.reconstruction_bag import PosedBag
 from thermal_fusion_ros.geometry.reconstruction_frames import (
@@ -179,16 +183,14 @@ def _pipeline(config: Config, source: Source, tree: FrameTree, camera: CameraMod
     assembly = RigAssembly(config.registration)
     for name, info in source.camera_info.items():
         assembly.take_camera_info(name, info)
+    stamp = next((frame.stamp_ns for frame in source), 0)
     wanted = assembly.wanted_transform
     if wanted is not None:
-        try:
-            stamp = next(iter(source)).stamp_ns
+        with suppress(PoseError):
             pose = tree.lookup(*wanted, stamp)
-        except (PoseError, StopIteration):
-            pass
-        else:
-            from scipy.spatial.transform import Rotation
-
             assembly.take_pose(pose[:3, 3], Rotation.from_matrix(pose[:3, :3]).as_quat())
     pipeline.set_rig(assembly.rig, assembly.problem, camera)
+    if config.depth.base_frame:
+        with suppress(PoseError):
+            pipeline.set_down(down_of_pose(tree.lookup(config.depth.base_frame, camera.frame_id, stamp)))
     return pipeline

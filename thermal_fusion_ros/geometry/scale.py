@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from thermal_fusion_ros.config import DepthConfig
 from thermal_fusion_ros.detections import Detection
-from thermal_fusion_ros.geometry.ground import GroundFitter
+from thermal_fusion_ros.geometry.ground import Ground, GroundFitter
 from thermal_fusion_ros.geometry.parallax import ParallaxScale
 from thermal_fusion_ros.geometry.scale_readings import (
     Reading,
@@ -34,6 +34,7 @@ F32 = NDArray[np.float32]
 # out: a measured mounting height, a population's mean height, calibrations.
 SYSTEMATIC = {"camera_height_m": 0.03, "object_heights": 0.08, "range_points": 0.02, "rig_parallax": 0.03}
 
+OWN_UNIT = 0.06  # error of log scale of networks that are meant to say camera heights
 DRIFT = 0.02  # of log scale in a second (root of): how constant the scale of a network is
 ALIKE = 4.0  # readings in a row that share one error
 OUTLIER = 4.0  # standard errors
@@ -212,10 +213,23 @@ class SourceFilter:
 class ScaleTracker:
     """The scale of one stream of depth pictures. Used by one thread at a time."""
 
-    def __init__(self, config: DepthConfig, camera: CameraModel | None = None, rig: Rig | None = None):
-        """`camera` is the RGB one (taken from `rig` where that is given); without either only nothing is known."""
+    def __init__(
+        self,
+        config: DepthConfig,
+        camera: CameraModel | None = None,
+        rig: Rig | None = None,
+        *,
+        in_heights: bool = False,
+    ):
+        """`camera` is the RGB one (taken from `rig` where that is given); without either only nothing is known.
+
+        `in_heights`: relative depth is meant to be in camera heights, as our own networks give it. Then the plane that
+        is fitted to it is only one of two opinions on how high the camera is above the ground.
+        """
+        self._in_heights = in_heights
         self._rig: Rig | None = None
         self._camera: CameraModel | None = None
+        self._down: Floats | None = None
         self.config = config
         self.set_cameras(camera, rig)
 
@@ -223,6 +237,14 @@ class ScaleTracker:
         """Calibration that has arrived or changed: what was known is forgotten."""
         self._rig, self._camera = rig, rig.rgb if rig is not None else camera
         self.reset()
+
+    def set_down(self, down: Floats | None) -> None:
+        """Down (3,) in the optical frame of the RGB camera, or None where nobody knows how it is mounted."""
+        self._down = down
+        self._look_for_ground()
+
+    def _look_for_ground(self) -> None:
+        self._ground = None if self._camera is None else GroundFitter(self._camera, self._down)
 
     def configure(self, config: DepthConfig) -> None:
         """Apply changed parameters; a source whose parameter has changed starts afresh."""
@@ -234,7 +256,7 @@ class ScaleTracker:
     def reset(self) -> None:
         """A new recording: forget everything."""
         self._filters = {name: SourceFilter(error) for name, error in SYSTEMATIC.items()}
-        self._ground = GroundFitter(self._camera) if self._camera is not None else None
+        self._look_for_ground()
         usable = self._rig is not None and self._rig.baseline_m >= SHORTEST_BASELINE_M
         self._parallax = ParallaxScale(self._rig) if self._rig is not None and usable else None
         self._stamp_ns: int | None = None
@@ -268,10 +290,7 @@ class ScaleTracker:
             source.advance(seconds)
         off = self._off()
         if "camera_height_m" not in off and self._ground is not None:
-            ground = self._ground.fit(relative, uncertainty)
-            self._filters["camera_height_m"].add(
-                ground if isinstance(ground, str) else from_ground(ground, self.config.camera_height_m)
-            )
+            self._filters["camera_height_m"].add(self._from_height(self._ground.fit(relative, uncertainty)))
         if "object_heights" not in off and objects and self._camera is not None:
             self._filters["object_heights"].add(from_objects(objects, relative, self._camera))
         if "range_points" not in off and range_points is not None and self._camera is not None:
@@ -279,6 +298,15 @@ class ScaleTracker:
         if "rig_parallax" not in off and gray is not None and thermal is not None:
             self._look_for_parallax(stamp_ns, relative, uncertainty, gray, thermal)
         return self._decide(off, seconds)
+
+    def _from_height(self, ground: Ground | str) -> Reading | str:
+        if isinstance(ground, str):
+            return ground
+        height = self.config.camera_height_m
+        fitted = from_ground(ground, height)
+        if not self._in_heights:
+            return fitted
+        return _mean([fitted, Reading(float(np.log(height)), OWN_UNIT)])[0]
 
     def _look_for_parallax(
         self,

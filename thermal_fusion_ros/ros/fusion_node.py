@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockChange, ClockType, JumpThreshold, TimeJump
@@ -28,6 +29,8 @@ from std_msgs.msg import String
 
 from thermal_fusion_ros.config import Config
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.geometry.mounting import down_of_pose, parse_tilt
+from thermal_fusion_ros.geometry.poses import matrix_from
 from thermal_fusion_ros.ros import diagnostics, parameters, report
 from thermal_fusion_ros.ros.heartbeat import keep_awake
 from thermal_fusion_ros.ros.inputs import CameraInput
@@ -44,6 +47,7 @@ from thermal_fusion_ros.ros.pair_fuser import PairFuser, PipelineLike, Received
 from thermal_fusion_ros.ros.range_input import RangeInput
 from thermal_fusion_ros.ros.transforms import TransformLookup
 from thermal_fusion_ros.ros.watchdog import explain_silence
+from thermal_fusion_ros.sensing.camera import Floats
 from thermal_fusion_ros.sensing.pairing import PairerLike, Stream, make_pairer
 from thermal_fusion_ros.sensing.rig_assembly import CAMERAS, WAITING, RigAssembly
 
@@ -53,6 +57,7 @@ if TYPE_CHECKING:  # it loads torch
 NAME = "fusion_node"
 EXPIRE_PERIOD_S = 0.02
 TRANSFORM_PERIOD_S = 0.5  # between looks at TF
+SAME_DOWN = 0.003  # radians: the camera's mounting has not changed by more
 LANGUAGE_PERIOD_S = 1.0  # at most, between looks at what the language worker does
 FORWARD_JUMP_S = 10.0  # of simulated time; less is a slow or a fast recording
 NO_CAMERA = "nothing has come on rgb/camera_info; start the driver's, or set registration.rig"
@@ -91,6 +96,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         self._outputs: NodeOutputs | None = None
         self._range: RangeInput | None = None
         self._rgb_frame: str | None = None  # of the last RGB image
+        self._down: Floats | None = None  # in its frame, by TF
         self._closers: list[Callable[[], object]] = []  # undo what activating has made
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._expiring: Any = None  # the timer that lets waiting frames go
@@ -209,6 +215,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
                 CameraInfo, f"{name}/camera_info", partial(self._on_camera_info, name), SENSOR_DATA
             )
         self._transforms = TransformLookup(self)
+        self._down = None
         self._closers.append(self._transforms.close)
         self._every(TRANSFORM_PERIOD_S, self._ask_transform)
         if config.depth.enabled:
@@ -291,6 +298,24 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         pose = None if wanted is None else self._transforms.pose(*wanted)
         if self._assembly is not None and pose is not None and self._assembly.take_pose(*pose):
             self._tell_rig()
+        self._ask_mounting()
+
+    def _ask_mounting(self) -> None:
+        """How the RGB camera looks at level ground; a robot may move its head."""
+        depth = self.config.depth
+        if (
+            not (depth.enabled and depth.base_frame and self._rgb_frame)
+            or depth.camera_tilt
+            or self._fuser is None
+        ):
+            return
+        pose = self._transforms.pose(depth.base_frame, self._rgb_frame)
+        if pose is None:
+            return
+        down = down_of_pose(matrix_from(*pose))
+        if self._down is None or np.abs(down - self._down).max() > SAME_DOWN:
+            self._down = down
+            self._fuser.set_down(down)
 
     def _tell_rig(self) -> None:
         """Hand the rig, or what is wrong with it, to the pipeline."""
@@ -365,6 +390,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         return result
 
     def _check(self, config: Config) -> None:
+        parse_tilt(config.depth.camera_tilt)
         if self._pipeline is not None and config.fusion.prompt != self.config.fusion.prompt:
             self._pipeline.check_prompt(config.fusion.prompt)
 

@@ -23,7 +23,7 @@ from thermal_fusion_ros.newest_only import NewestOnly
 from thermal_fusion_ros.ros.ledger import Ledger
 from thermal_fusion_ros.ros.log_limiter import LogLimiter
 from thermal_fusion_ros.ros.rates import Latencies, RateLimit, RateMeter
-from thermal_fusion_ros.sensing.camera import CalibrationError, CameraModel
+from thermal_fusion_ros.sensing.camera import CalibrationError, CameraModel, Floats
 from thermal_fusion_ros.sensing.pairing import Pair
 from thermal_fusion_ros.sensing.rig import Rig
 
@@ -86,6 +86,9 @@ class PipelineLike(Protocol):
 
     def set_rig(self, rig: Rig | None, problem: CalibrationError | None, rgb: CameraModel | None) -> None:
         """Calibration from outside, or what is missing or wrong with it; `rgb` where only that is known."""
+
+    def set_down(self, down: Floats | None) -> None:
+        """Down (3,) in the RGB optical frame, by TF."""
 
     def set_range_points(self, points: NDArray[np.float32], stamp_ns: int) -> None:
         """Points (N×3 metres, RGB optical frame) that a range sensor has measured."""
@@ -207,6 +210,10 @@ class PairFuser:
     def set_rig(self, rig: Rig | None, problem: CalibrationError | None, rgb: CameraModel | None) -> None:
         """Calibration, or what is missing or wrong with it, from the next pair on."""
         self._worker.call(lambda: self._try("calibration", lambda: self._pipeline.set_rig(rig, problem, rgb)))
+
+    def set_down(self, down: Floats | None) -> None:
+        """How the RGB camera is mounted, from the next pair on."""
+        self._worker.call(lambda: self._try("mounting", lambda: self._pipeline.set_down(down)))
 
     def set_range_points(self, points: NDArray[np.float32], stamp_ns: int) -> None:
         """Measured points (N×3 metres, RGB optical frame), for the next pair; only the newest are kept."""

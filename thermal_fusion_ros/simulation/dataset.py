@@ -87,7 +87,8 @@ class Sample:
     sky), `thermal_depth`, `thermal_instance`, `thermal_objects`: in a registered pair the same arrays as the RGB ones.
 
     `transmission` H×W uint8 (255: clear) is how much visible light the air lets through. `k`, `thermal_k` 3×3;
-    `thermal_from_rgb` 4×4. Depth is rounded to 0.015 % and temperature to 0.01 K, as the cache stores them.
+    `thermal_from_rgb` 4×4, and so is `base_from_rgb`, how the camera is mounted above the ground. Depth is rounded to
+    0.015 % and temperature to 0.01 K, as the cache stores them.
     """
 
     index: int
@@ -107,6 +108,7 @@ class Sample:
     thermal_distortion: tuple[float, ...]
     thermal_from_rgb: NDArray[np.float64]
     camera_height_m: float
+    base_from_rgb: NDArray[np.float64]
     facts: dict[str, Any]
 
 
@@ -137,7 +139,7 @@ class SimulatedDataset(Sequence[Sample]):
         file = self._file(index)
         if file is not None and file.exists():
             try:
-                return load(file, index)
+                return load(file, index, self._drawn(index)[2].base_from_rgb)
             except (OSError, ValueError, KeyError, BadZipFile):
                 file.unlink(missing_ok=True)  # a write that was cut short: render it again
         sample = self._render(index)
@@ -164,9 +166,9 @@ class SimulatedDataset(Sequence[Sample]):
             self._group = (group, world, stage, places)
         return self._group[1:]
 
-    def _render(self, index: int) -> Sample:
+    def _drawn(self, index: int) -> tuple[np.random.Generator, conditions.Condition, Rig]:
+        """What is decided before anything is rendered, and the generator as it is then."""
         spec = self.spec
-        world, stage, places = self._world(index // spec.per_world)
         rng = np.random.default_rng([spec.seed, index, 8])
         name = str(rng.choice(spec.conditions))
         condition = conditions.parse(name, int(rng.integers(1, 2**31)) if spec.variety > 0 else 0)
@@ -174,8 +176,12 @@ class SimulatedDataset(Sequence[Sample]):
             factor = float(np.exp(spec.variety * rng.uniform(-1.0, 0.7)))
             condition = replace(condition, extinction=condition.extinction * factor)
         rig = vary_rig(default_rig(spec.width, spec.height, spec.width, spec.height), rng, spec.variety)
-        if spec.registered:
-            rig = rig.registered()
+        return rng, condition, rig.registered() if spec.registered else rig
+
+    def _render(self, index: int) -> Sample:
+        spec = self.spec
+        world, stage, places = self._world(index // spec.per_world)
+        rng, condition, rig = self._drawn(index)
         headlamp = (
             str(rng.choice(["auto", "auto", "on", "off"])) if spec.variety > 0 and world.indoor else "auto"
         )
@@ -227,6 +233,7 @@ class SimulatedDataset(Sequence[Sample]):
             thermal_distortion=rig.thermal.distortion,
             thermal_from_rgb=rig.thermal_from_rgb,
             camera_height_m=round(float(rig.base_from_rgb[2, 3]), 4),
+            base_from_rgb=rig.base_from_rgb,
             facts=scene_facts(world, condition, visible.transmission, eye.geometry.depth),
         )
 
@@ -426,8 +433,8 @@ def save(file: Path, sample: Sample) -> None:
     part.replace(file)
 
 
-def load(file: Path, index: int) -> Sample:
-    """Read what :func:`save` wrote."""
+def load(file: Path, index: int, base_from_rgb: NDArray[np.float64]) -> Sample:
+    """Read what :func:`save` wrote; the mounting is not stored, for it can be drawn again."""
     with np.load(file, allow_pickle=False) as data:
         text = json.loads(str(data["text"]))
         depth, instance = _decode_depth(_unpng(data["depth"])), _unpng(data["instance"])
@@ -450,6 +457,7 @@ def load(file: Path, index: int) -> Sample:
             thermal_distortion=tuple(text["thermal_distortion"]),
             thermal_from_rgb=data["thermal_from_rgb"],
             camera_height_m=text["camera_height_m"],
+            base_from_rgb=base_from_rgb,
             facts=text["facts"],
         )
 

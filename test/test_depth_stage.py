@@ -148,6 +148,9 @@ def test_a_given_tilt_goes_before_tf_and_may_change():
     assert "set depth.camera_tilt" in stage.mounting
     stage.set_down(np.array([0.0, 1.0, 0.0]))
     assert stage.mounting == "roll 0.0°, pitch 0.0° by TF"
+    stage.set_down(np.array([0.0, 0.0, -1.0]))  # of a frame whose z is up
+    assert "an optical one?" in stage.mounting
+    stage.set_down(np.array([0.0, 1.0, 0.0]))
     stage.update(DepthConfig(camera_tilt="1 5"))
     assert stage.mounting == "roll 1.0°, pitch 5.0° by depth.camera_tilt"
     stage.update(DepthConfig())

@@ -16,7 +16,7 @@ from thermal_fusion_ros.config import DepthConfig
 from thermal_fusion_ros.detections import Detection
 from thermal_fusion_ros.frames import Perception
 from thermal_fusion_ros.geometry.depth_filter import DepthFilter, metres
-from thermal_fusion_ros.geometry.mounting import parse_tilt, tilt_of
+from thermal_fusion_ros.geometry.mounting import parse_tilt, plausible, tilt_of
 from thermal_fusion_ros.geometry.scale import MetricScale, ScaleTracker
 from thermal_fusion_ros.sensing.camera import CameraModel, Floats
 from thermal_fusion_ros.sensing.rig import Rig
@@ -72,12 +72,15 @@ class DepthStage:
 
     def _settle_mounting(self) -> None:
         given = parse_tilt(self.config.camera_tilt)
-        self._down = self._told if given is None else given
+        told = self._told if self._told is not None and plausible(self._told) else None
+        self._down = told if given is None else given
         self._tracker.set_down(self._down)
 
     @property
     def mounting(self) -> str:
         """How the camera is mounted and who says so, for diagnostics."""
+        if self._down is None and self._told is not None:
+            return "by TF the camera looks straight up or down, or lies on its side: is its frame an optical one?"
         if self._down is None:
             return "unknown: set depth.camera_tilt, or publish the camera's pose below depth.base_frame"
         roll, pitch = tilt_of(self._down)

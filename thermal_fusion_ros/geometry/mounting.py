@@ -10,7 +10,7 @@ import numpy as np
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.sensing.camera import Floats
 
-STEEPEST_DEG = 60.0  # below the horizon; who looks down more sees no ground that goes on
+STEEPEST_DEG = 60.0  # roll or pitch; who is tilted more sees no ground that goes on, or is no optical frame
 
 
 def parse_tilt(text: str) -> Floats | None:
@@ -21,9 +21,9 @@ def parse_tilt(text: str) -> Floats | None:
         roll, pitch = (float(number) for number in text.replace(",", " ").split())
     except ValueError as error:
         raise InputError(f'depth.camera_tilt {text!r}: give "ROLL PITCH" in degrees, like "0 5"') from error
-    if not (abs(roll) <= 180 and abs(pitch) <= STEEPEST_DEG):
+    if not all(abs(angle) <= STEEPEST_DEG for angle in (roll, pitch)):  # NaN is not, either
         raise InputError(
-            f"depth.camera_tilt {text!r}: roll is -180 to 180, pitch -{STEEPEST_DEG:g} to {STEEPEST_DEG:g} degrees"
+            f"depth.camera_tilt {text!r}: roll and pitch are -{STEEPEST_DEG:g} to {STEEPEST_DEG:g} degrees"
         )
     return down_of_tilt(roll, pitch)
 
@@ -42,6 +42,11 @@ def down_of_tilt(roll_deg: float, pitch_deg: float) -> Floats:
 def down_of_pose(pose: Floats) -> Floats:
     """Down (3,) in an optical frame whose pose in a level frame is this 4×4."""
     return -pose[2, :3]
+
+
+def plausible(down: Floats) -> bool:
+    """Whether a camera that sees ground may have down there: an optical frame, not too steep."""
+    return all(abs(angle) <= STEEPEST_DEG for angle in tilt_of(down))
 
 
 def tilt_text(down: Floats) -> str:

@@ -6,8 +6,10 @@ import torch
 from safetensors.torch import save_file
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.models.checkpoint import load_fusion, save_fusion, shipped
-from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
+from thermal_fusion_ros.models.checkpoint import load_fusion, load_objects, save_fusion, save_objects, shipped
+from thermal_fusion_ros.models.cross_attention import WIDTHS, CrossAttentionFusion
+from thermal_fusion_ros.models.guided_fusion import SHARED
+from thermal_fusion_ros.models.objects import ObjectHead
 
 
 @pytest.fixture
@@ -81,3 +83,34 @@ def test_shipped_weights_are_small_half_precision_and_described():
     card = path.with_suffix(".md").read_text()
     for needed in ("thermal-fusion train fusion", "seed", "LLVIP", "M3SVD", "RoadScene"):
         assert needed in card
+
+
+def grown(head, factor):
+    """The same head with channels that vary `factor` times as much before they are normalised."""
+    for block in head.modules():
+        if isinstance(block, torch.nn.Sequential) and isinstance(block[-1], torch.nn.BatchNorm2d):
+            block[-2].weight.data *= factor
+            block[-1].running_var *= factor**2
+            block[-1].running_mean *= factor
+    return head
+
+
+def test_channels_that_have_grown_beyond_half_precision_survive_the_file(tmp_path):
+    torch.manual_seed(0)
+    head = grown(ObjectHead().eval(), 1000.0)
+    assert max(float(b.max()) for name, b in head.named_buffers() if "var" in name) > 65504
+    path = tmp_path / "objects.safetensors"
+    save_objects(path, head, "", {})
+    loaded = load_objects(path).model
+    maps = [torch.rand(1, c, n, n) for c, n in zip(WIDTHS[SHARED:], (32, 16, 8), strict=True)]
+    with torch.inference_mode():
+        for one, other in zip(loaded.predict(maps), head.predict(maps), strict=True):
+            torch.testing.assert_close(one, other, atol=2e-2, rtol=2e-2)
+
+
+def test_weights_that_are_not_finite_are_not_written(tmp_path):
+    head = ObjectHead()
+    head.what.bias.data[0] = float("nan")
+    with pytest.raises(ValueError, match=r"what\.bias"):
+        save_objects(tmp_path / "objects.safetensors", head, "", {})
+    assert not list(tmp_path.iterdir())

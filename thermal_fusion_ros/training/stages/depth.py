@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.checkpoint import (
@@ -73,6 +74,7 @@ class Settings(loop.LoopSettings):
     steady: float = 1.0
     labels: float = 0.6
     teacher: float = 0.3
+    counted: int = 200  # batches on which normalisation is measured once more, with the averaged weights
 
 
 DEFAULTS = {
@@ -119,7 +121,20 @@ def train(
         save_depth(path, average, settings.spectrum, {"settings": asdict(settings), "step": step})
 
     loop.run(model, terms, save, out, settings, stop_at=stop_at)
+    if settings.counted and (stop_at is None or stop_at >= settings.steps):
+        count_again(path, settings, sampler)
     return path
+
+
+def count_again(path: Path, settings: Settings, sampler: DepthSampler) -> None:
+    """Measure batch normalisation of finished weights: that of the run was of its last few batches, and not of the
+    averaged weights (Izmailov et al., Averaging Weights Leads to Wider Optima, UAI 2018).
+    """
+    model = load_depth(path).model
+    parts = composition(settings.steps, settings)
+    batches = (sampler.batch(step, *parts, settings.twice).image for step in range(settings.counted))
+    update_bn((torch.from_numpy(image) for image in batches), model)
+    save_depth(path, model.eval(), settings.spectrum, {"settings": asdict(settings), "step": settings.steps})
 
 
 def worlds_of(settings: Settings) -> list[DatasetSpec]:

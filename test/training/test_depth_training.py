@@ -14,7 +14,15 @@ from thermal_fusion_ros.training.data import Labelled
 from thermal_fusion_ros.training.stages import depth
 
 TINY = dataclasses.replace(
-    depth.DEFAULTS["infrared"], steps=4, small_steps=2, batch=2, real=1, samples=3, obstacles=3, per_world=12
+    depth.DEFAULTS["infrared"],
+    steps=4,
+    small_steps=2,
+    batch=2,
+    real=1,
+    samples=3,
+    obstacles=3,
+    per_world=12,
+    counted=3,
 )
 
 
@@ -167,6 +175,29 @@ def test_a_killed_run_resumes_to_the_same_weights(root, tmp_path, monkeypatch):
     expected, got = (load_depth(path).model.state_dict() for path in (whole, resumed))
     for name, tensor in expected.items():
         torch.testing.assert_close(got[name], tensor, atol=2e-3, rtol=0)
+
+
+def test_normalisation_is_measured_with_the_weights_that_are_written(root, tmp_path):
+    """Not those of the last batches with weights that were on their way: of a run of four steps they know little."""
+    cache = root / "simulated"
+    paths = [
+        depth.train(root, tmp_path / str(n), dataclasses.replace(TINY, counted=n), cache=cache)
+        for n in (0, 3)
+    ]
+    plain, counted = (load_depth(path).model for path in paths)
+    images = torch.rand(4, 1, 48, 64, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.25
+    seen = []
+    for model in (plain, counted):
+        norm = model.down2[1]
+        norm.register_forward_hook(lambda _, __, out, kept=seen: kept.append(out.std()))
+        with torch.inference_mode():
+            model(images)
+    assert abs(seen[1].log()) < abs(
+        seen[0].log()
+    )  # normalised: a spread of about one, the gain of an untrained layer
+    torch.testing.assert_close(
+        dict(counted.named_parameters()), dict(plain.named_parameters()), atol=2e-2, rtol=2e-2
+    )
 
 
 def test_unknown_spectrum_is_refused(tmp_path):

@@ -31,6 +31,7 @@ SETTINGS = (
         "real",
         "twice",
         "steady",
+        "dropped",
         "text",
     ),
     *("depth", "levels"),
@@ -116,6 +117,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--steady", type=float, help="depth: how much it counts that both are said to be as far"
+    )
+    parser.add_argument(
+        "--dropped", type=float, help="objects: share of the features that a step goes without"
     )
     parser.add_argument("--per-world", type=int, help="depth: pictures of one world; fewer is more worlds")
     parser.add_argument(

@@ -34,7 +34,7 @@ F32 = NDArray[np.float32]
 # out: a measured mounting height, a population's mean height, calibrations.
 SYSTEMATIC = {"camera_height_m": 0.03, "object_heights": 0.08, "range_points": 0.02, "rig_parallax": 0.03}
 
-OWN_UNIT = 0.06  # error of log scale of networks that are meant to say camera heights
+OWN_UNIT = 0.08  # error of log scale of networks that are meant to say camera heights
 DRIFT = 0.02  # of log scale in a second (root of): how constant the scale of a network is
 ALIKE = 4.0  # readings in a row that share one error
 OUTLIER = 4.0  # standard errors
@@ -306,7 +306,9 @@ class ScaleTracker:
         fitted = from_ground(ground, height)
         if not self._in_heights:
             return fitted
-        return _mean([fitted, Reading(float(np.log(height)), OWN_UNIT)])[0]
+        both, _ = _mean([fitted, Reading(float(np.log(height)), OWN_UNIT)])
+        # Two opinions of one network: together they are no surer than the surer of them.
+        return Reading(both.log_scale, max(both.sigma, fitted.sigma))
 
     def _look_for_parallax(
         self,

@@ -32,6 +32,9 @@ class AddingPipeline:
     def reset(self) -> None:
         self.resets += 1
 
+    def set_down(self, down) -> None:
+        pass
+
     def set_rig(self, rig: object, problem: object, rgb: object) -> None:
         """It adds pictures as they are."""
 

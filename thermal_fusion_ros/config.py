@@ -512,7 +512,8 @@ class SimulationConfig:
     )
     condition: str = param(
         "night+smoke",
-        "Light and air: one of day, dusk, night; one of clear, fog, smoke; glare; joined with `+`.",
+        "Light and air: one of day, dusk, night; one of clear, fog, smoke; glare; joined with `+`. "
+        "`night+unlit` is without any lamp.",
     )
     seed: int = param(
         0, "Layout, actors and noise; the same seed gives the same bytes.", low=0, high=2**31 - 1

@@ -110,3 +110,14 @@ def test_obstacles_stand_in_the_way_but_never_where_the_camera_is():
         nearer.append(np.mean(cluttered.depth < 0.8 * bare.depth))
         assert {o.label for o in cluttered.objects} <= {o.label for o in bare.objects} | {"person"}
     assert max(nearer) > 0.01
+
+
+def test_from_above_people_are_in_the_middle_of_the_picture_and_seen_from_above():
+    spec = replace(SPEC, count=6, per_world=3, raised=True, worlds=("street",), conditions=("day",), seed=4)
+    samples = list(SimulatedDataset(spec))
+    assert min(s.camera_height_m for s in samples) > 2.5
+    assert min(np.arcsin(-s.base_from_rgb[2, 2]) for s in samples) > np.radians(8)  # looks down
+    someone = [o for s in samples for o in s.objects if o.label in ("person", "bicycle", "car", "bus")]
+    assert len(someone) >= 6
+    again = SimulatedDataset(spec)[4]
+    assert _same(again, samples[4])

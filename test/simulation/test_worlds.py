@@ -47,10 +47,17 @@ def test_an_unknown_world_is_refused_with_the_known_ones():
         worlds.build("moon", 0)
 
 
-@pytest.mark.parametrize("name", ["", "noon", "day+night", "fog+smoke", "night smoke"])
+@pytest.mark.parametrize("name", ["", "noon", "day+night", "fog+smoke", "night smoke", "unlit", "day+unlit"])
 def test_a_condition_that_makes_no_sense_is_refused(name):
     with pytest.raises(InputError, match="condition"):
         conditions.parse(name)
+
+
+def test_an_unlit_night_has_no_lamp_and_hardly_a_sky():
+    night, unlit = conditions.parse("night"), conditions.parse("night+unlit")
+    assert (night.lamps, unlit.lamps) == (1, 0)
+    assert max(unlit.sky_horizon) < 0.3 * max(night.sky_horizon)
+    assert unlit.air_k == night.air_k  # nothing else is colder or warmer for it
 
 
 def test_conditions_differ_in_what_matters():

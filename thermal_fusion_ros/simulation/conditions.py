@@ -21,8 +21,10 @@ NAMED = (
     "night+fog",
     "night+smoke",
     "night+glare",
+    "night+unlit",
     "dusk+fog",
 )
+MOONLESS = 0.2  # of the light of a night sky with a moon
 
 
 @dataclass(frozen=True)
@@ -70,18 +72,22 @@ def _mixed(color: Color, gray: float, share: float) -> Color:
 
 
 def parse(name: str, seed: int = 0) -> Condition:
-    """`day`, `dusk`, `night`, `fog`, `smoke`, `glare` or several joined with `+` (`night+smoke`).
+    """`day`, `dusk`, `night`, `fog`, `smoke`, `glare`, `unlit` or several joined with `+` (`night+smoke`).
+
+    `unlit` is a night without a lamp anywhere, not even the robot's own, and without a moon.
 
     The seed varies sun, air and density a little, so that training does not learn one noon; 0 is the nominal case.
     """
     words = [w for w in name.replace(",", "+").split("+") if w]
-    unknown = [w for w in words if w not in (*TIMES, *MEDIA, "glare")]
+    unknown = [w for w in words if w not in (*TIMES, *MEDIA, "glare", "unlit")]
     times = [w for w in words if w in TIMES]
     media = [w for w in words if w in MEDIA]
     if not words or unknown or len(times) > 1 or len(media) > 1:
         raise InputError(
-            f"condition {name!r}: one of {', '.join(TIMES)}, one of {', '.join(MEDIA)} and glare, joined with +"
+            f"condition {name!r}: one of {', '.join(TIMES)}, one of {', '.join(MEDIA)}, glare and unlit, joined with +"
         )
+    if "unlit" in words and (times != ["night"] or "glare" in words):
+        raise InputError(f"condition {name!r}: unlit is a night without lamps; write night+unlit")
     time = times[0] if times else "day"
     medium = media[0] if media else "clear"
     rng = np.random.default_rng([seed, 77])
@@ -115,6 +121,12 @@ def parse(name: str, seed: int = 0) -> Condition:
         c = replace(
             c, sun_elevation=shift(11.0, 1.5), sun_azimuth=shift(2.0, 5), sun=(4.4, 3.5, 2.3), clouds=0.15,
             sky_horizon=(1.0, 0.82, 0.60),
+        )  # fmt: skip
+    if "unlit" in words:
+        c = replace(
+            c, lamps=0.0, sun=_mixed(c.sun, 0.0, 1 - MOONLESS),
+            sky_zenith=_mixed(c.sky_zenith, 0.0, 1 - MOONLESS),
+            sky_horizon=_mixed(c.sky_horizon, 0.0, 1 - MOONLESS),
         )  # fmt: skip
     if medium == "fog":
         gray_sky = float(np.mean(c.sky_horizon)) * 0.85

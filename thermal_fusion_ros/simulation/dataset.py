@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.simulation import conditions, obstacles, sensors, worlds
+from thermal_fusion_ros.simulation import conditions, lookout, obstacles, sensors, worlds
 from thermal_fusion_ros.simulation import mesh as m
 from thermal_fusion_ros.simulation.materials import MaterialTable
 from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.renderer import Renderer
-from thermal_fusion_ros.simulation.rig import BODY_FROM_OPTICAL, Camera, Rig, base_pose, default_rig
+from thermal_fusion_ros.simulation.rig import BODY_FROM_OPTICAL, Rig, base_pose, default_rig
 from thermal_fusion_ros.simulation.tracing import Stage
 from thermal_fusion_ros.simulation.truth import ObjectTruth, find_objects, scene_facts
 
@@ -67,6 +67,7 @@ class DatasetSpec:
     variety: float = 1.0
     quality: str = "fine"
     obstacles: bool = False  # boxes and drums where the rig drives
+    raised: bool = False  # from poles and roofs, down on people
 
     def __post_init__(self) -> None:
         if self.split not in ("train", "val"):
@@ -175,7 +176,8 @@ class SimulatedDataset(Sequence[Sample]):
         if condition.extinction > 0:  # from a haze to a wall
             factor = float(np.exp(spec.variety * rng.uniform(-1.0, 0.7)))
             condition = replace(condition, extinction=condition.extinction * factor)
-        rig = vary_rig(default_rig(spec.width, spec.height, spec.width, spec.height), rng, spec.variety)
+        rig = default_rig(spec.width, spec.height, spec.width, spec.height)
+        rig = lookout.raise_camera(rig, rng) if spec.raised else vary_rig(rig, rng, spec.variety)
         return rng, condition, rig.registered() if spec.registered else rig
 
     def _render(self, index: int) -> Sample:
@@ -186,8 +188,8 @@ class SimulatedDataset(Sequence[Sample]):
             str(rng.choice(["auto", "auto", "on", "off"])) if spec.variety > 0 and world.indoor else "auto"
         )
         renderer = Renderer(world, condition, spec.quality, headlamp, stage)
-        t, base = _stand(world, rng, spec.variety)
-        while np.any(np.hypot(*(places[:, :2] - base[:2, 3]).T) < places[:, 2] + _AWAY_M):
+        t, base = lookout.stand(world, rig, rng) if spec.raised else _stand(world, rng, spec.variety)
+        while not spec.raised and np.any(np.hypot(*(places[:, :2] - base[:2, 3]).T) < places[:, 2] + _AWAY_M):
             t, base = _stand(world, rng, spec.variety)
         sensor = sensors.ThermalSensor(
             spec.height,
@@ -315,10 +317,6 @@ def vary_rig(rig: Rig, rng: np.random.Generator, variety: float) -> Rig:
         return rig
     zoom = float(np.exp(variety * rng.normal(0.0, 0.14)))
 
-    def lens(camera: Camera) -> Camera:
-        k1, k2, p1, p2, k3 = (k / zoom**2 for k in camera.distortion)
-        return replace(camera, fx=camera.fx * zoom, fy=camera.fy * zoom, distortion=(k1, k2, p1, p2, k3))
-
     pitch, roll = np.radians(variety * rng.normal(1.0, 3.0)), np.radians(variety * rng.normal(0.0, 1.6))
     height = float(np.clip(1.35 + variety * rng.normal(0, 0.3), 0.5, 2.2))
     base_from_rgb = np.eye(4)
@@ -327,8 +325,8 @@ def vary_rig(rig: Rig, rng: np.random.Generator, variety: float) -> Rig:
     between = np.linalg.inv(rig.base_from_rgb) @ rig.base_from_thermal
     return replace(
         rig,
-        rgb=lens(rig.rgb),
-        thermal=lens(rig.thermal),
+        rgb=rig.rgb.zoomed(zoom),
+        thermal=rig.thermal.zoomed(zoom),
         base_from_rgb=base_from_rgb,
         base_from_thermal=base_from_rgb @ between,
     )

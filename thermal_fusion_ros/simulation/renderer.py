@@ -489,7 +489,7 @@ class Renderer:
         self.openness_rays = 6 if quality == "fine" else 2
         self.most_lamps = 24 if quality == "fine" else 8
         self.coarse_light = quality != "fine"
-        dark = condition.time == "night" and (world.indoor or not world.lamps)
+        dark = condition.time == "night" and condition.lamps > 0 and (world.indoor or not world.lamps)
         self._headlamp = headlamp == "on" or (headlamp == "auto" and dark)
 
     def headlamp(self, pose: NDArray[np.floating]) -> tuple[Lamp, ...]:

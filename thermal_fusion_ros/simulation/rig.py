@@ -57,6 +57,11 @@ class Camera:
             cy=(self.cy + 0.5) * sy - 0.5,
         )
 
+    def zoomed(self, zoom: float) -> Camera:
+        """A lens `zoom` times as long, with as much less distortion, before the same sensor."""
+        k1, k2, p1, p2, k3 = (k / zoom**2 for k in self.distortion)
+        return replace(self, fx=self.fx * zoom, fy=self.fy * zoom, distortion=(k1, k2, p1, p2, k3))
+
     def rays(self, dx: float = 0.0, dy: float = 0.0) -> F32:
         """H×W×3 unit rays in the optical frame through every pixel, shifted by (dx, dy) pixels."""
         return _rays(self, dx, dy)
@@ -73,6 +78,9 @@ class Camera:
         return np.column_stack([self.fx * xd + self.cx, self.fy * yd + self.cy])
 
 
+_CONVERGED = 1e-12  # far below what float32 can tell
+
+
 @lru_cache(maxsize=24)
 def _rays(camera: Camera, dx: float, dy: float) -> F32:
     u, v = np.meshgrid(np.arange(camera.width) + dx, np.arange(camera.height) + dy)
@@ -84,10 +92,13 @@ def _rays(camera: Camera, dx: float, dy: float) -> F32:
     ):  # fixed point of Brown's model; converges for every lens that is invertible in its picture
         r2 = x * x + y * y
         radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+        before = x
         x, y = (
             (xd - 2 * p1 * x * y - p2 * (r2 + 2 * x * x)) / radial,
             (yd - p1 * (r2 + 2 * y * y) - 2 * p2 * x * y) / radial,
         )
+        if np.abs(x - before).max() < _CONVERGED:
+            break
     rays = np.stack([x, y, np.ones_like(x)], -1)
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     out = rays.astype(np.float32)

@@ -1,0 +1,66 @@
+"""A camera on a pole or a roof that looks down on people: views that no robot's own camera has, and rooms with people
+in the middle of them. What is learnt of people at eye level alone is not known from above.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from thermal_fusion_ros.simulation import mesh as m
+from thermal_fusion_ros.simulation.rig import BODY_FROM_OPTICAL, F64, Rig, base_pose
+from thermal_fusion_ros.simulation.worlds import World
+
+HEIGHT_M = (2.6, 8.0)
+CENTRE_M = (4.0, 16.0)  # along the ground to where the middle of the picture is
+ZOOM = (0.95, 1.7)
+ASIDE_M = 2.5  # of the rig's way, deviation
+TRIES = 12
+_FALLS = 0.35  # log ratio of distances: how far from the middle who is looked at may stand
+_ON_THE_WAY_S = 55.0
+
+
+def raise_camera(rig: Rig, rng: np.random.Generator) -> Rig:
+    """The rig with a longer lens, high above the ground and looking down, a little askew."""
+    height, centre = (float(np.exp(rng.uniform(*np.log(span)))) for span in (HEIGHT_M, CENTRE_M))
+    zoom = float(np.exp(rng.uniform(*np.log(ZOOM))))
+    pitch, roll = float(np.arctan2(height, centre)), np.radians(rng.normal(0, 3.0))
+    base_from_rgb = np.eye(4)
+    base_from_rgb[:3, :3] = (m.rotation_y(pitch) @ m.rotation_x(roll)).astype(np.float64) @ BODY_FROM_OPTICAL
+    base_from_rgb[:3, 3] = (0.0, 0.0, height)
+    between = np.linalg.inv(rig.base_from_rgb) @ rig.base_from_thermal
+    return replace(
+        rig,
+        rgb=rig.rgb.zoomed(zoom),
+        thermal=rig.thermal.zoomed(zoom),
+        base_from_rgb=base_from_rgb,
+        base_from_thermal=base_from_rgb @ between,
+    )
+
+
+def stand(world: World, rig: Rig, rng: np.random.Generator) -> tuple[float, F64]:
+    """When, and from where (world_from_base): turned to somebody who is about where the camera looks, if anybody is."""
+    height = rig.base_from_rgb[2, 3]
+    centre = height / -np.tan(np.arcsin(rig.base_from_rgb[2, 2]))
+    best: tuple[float, float, F64] | None = None
+    for _ in range(TRIES):
+        t = float(rng.uniform(0.0, _ON_THE_WAY_S))
+        base = base_pose(world, t)
+        base[:3, 3] += base[:3, 1] * ASIDE_M * rng.normal()
+        bearing = float(rng.uniform(-np.pi, np.pi))
+        off = 10.0
+        if world.actors:
+            actor = world.actors[int(rng.integers(len(world.actors)))]
+            away = actor.pose(t)[0, :2, 3] - base[:2, 3]
+            bearing = float(np.arctan2(away[1], away[0])) + float(rng.normal(0, 0.15))
+            off = abs(float(np.log(max(np.hypot(*away), 0.1) / centre)))
+        level = np.eye(4)
+        level[:3, :3] = m.rotation_z(bearing)
+        level[:3, 3] = base[:3, 3]
+        if best is None or off < best[0]:
+            best = off, t, level
+        if off < _FALLS:
+            break
+    assert best is not None
+    return best[1:]

@@ -249,3 +249,10 @@ def test_outputs_are_not_made_orthogonal():
     outputs = {len(CLASSES), 4}
     assert all(p.shape[0] not in outputs for p in matrices)
     assert {p.shape[0] for p in rest if p.dim() == 4} == outputs
+
+
+def test_a_run_sees_worlds_from_eye_level_and_from_above():
+    eye_level, above = objects.worlds_of(dataclasses.replace(SETTINGS, samples=7, raised=5))
+    assert (eye_level.count, eye_level.raised) == (7, False)
+    assert (above.count, above.raised) == (5, True)
+    assert objects.worlds_of(dataclasses.replace(SETTINGS, samples=0, raised=0)) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,15 @@ class Actor:
     facts: dict[str, str] = field(default_factory=dict)
     lamps: Sequence[Lamp] = ()  # in the frame of bone 0
     radius: float = 0.6  # of the space it needs on the ground
+
+    def still(self, t: float) -> Mesh:
+        """What it looks like at a time, in world coordinates: a mesh that does not move."""
+        pose, mesh = self.pose(t), self.mesh
+        corner = mesh.bone[mesh.triangles]
+        vertices = np.einsum("vij,vj->vi", pose[mesh.bone, :3, :3], mesh.vertices) + pose[mesh.bone, :3, 3]
+        normals = np.einsum("fkij,fkj->fki", pose[corner, :3, :3], mesh.corner_normals)
+        posed = replace(mesh, vertices=vertices.astype(np.float32), corner_normals=normals.astype(np.float32))
+        return replace(posed, bone=np.zeros_like(mesh.bone))
 
 
 @dataclass(frozen=True)

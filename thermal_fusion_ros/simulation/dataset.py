@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.simulation import conditions, lookout, obstacles, sensors, worlds
+from thermal_fusion_ros.simulation import conditions, crowd, lookout, obstacles, sensors, worlds
 from thermal_fusion_ros.simulation import mesh as m
 from thermal_fusion_ros.simulation.materials import MaterialTable
 from thermal_fusion_ros.simulation.mesh import F32
@@ -67,7 +67,7 @@ class DatasetSpec:
     variety: float = 1.0
     quality: str = "fine"
     obstacles: bool = False  # boxes and drums where the rig drives
-    raised: bool = False  # from poles and roofs, down on people
+    raised: bool = False  # from poles and roofs, down on people, of whom there are more
 
     def __post_init__(self) -> None:
         if self.split not in ("train", "val"):
@@ -152,7 +152,7 @@ class SimulatedDataset(Sequence[Sample]):
         return None if self.cache is None else self.cache / f"{index:07d}.npz"
 
     def _world(self, group: int) -> tuple[worlds.World, Stage, F32]:
-        """World, stage, and where its obstacles are: N×3 x, y, radius."""
+        """World, stage, and where its obstacles are, N×3 x, y, radius, or its crowds, N×2."""
         if self._group is None or self._group[0] != group:
             rng = np.random.default_rng([self.spec.seed, group, 6])
             name = self.spec.worlds[group % len(self.spec.worlds)]
@@ -162,6 +162,8 @@ class SimulatedDataset(Sequence[Sample]):
             if self.spec.obstacles:
                 things, places = obstacles.scatter(world, np.random.default_rng([self.spec.seed, group, 7]))
                 world = obstacles.with_things(world, things)
+            if self.spec.raised:
+                world, places = crowd.gather(world, np.random.default_rng([self.spec.seed, group, 9]))
             stage = Stage(world)
             stage.materials = vary_materials(stage.materials, rng, 0.6 * self.spec.variety)
             self._group = (group, world, stage, places)
@@ -188,7 +190,7 @@ class SimulatedDataset(Sequence[Sample]):
             str(rng.choice(["auto", "auto", "on", "off"])) if spec.variety > 0 and world.indoor else "auto"
         )
         renderer = Renderer(world, condition, spec.quality, headlamp, stage)
-        t, base = lookout.stand(world, rig, rng) if spec.raised else _stand(world, rng, spec.variety)
+        t, base = lookout.stand(world, rig, places, rng) if spec.raised else _stand(world, rng, spec.variety)
         while not spec.raised and np.any(np.hypot(*(places[:, :2] - base[:2, 3]).T) < places[:, 2] + _AWAY_M):
             t, base = _stand(world, rng, spec.variety)
         sensor = sensors.ThermalSensor(

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from thermal_fusion_ros.simulation import mesh as m
+from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.rig import BODY_FROM_OPTICAL, F64, Rig, base_pose
 from thermal_fusion_ros.simulation.worlds import World
 
@@ -39,8 +40,11 @@ def raise_camera(rig: Rig, rng: np.random.Generator) -> Rig:
     )
 
 
-def stand(world: World, rig: Rig, rng: np.random.Generator) -> tuple[float, F64]:
-    """When, and from where (world_from_base): turned to somebody who is about where the camera looks, if anybody is."""
+def stand(world: World, rig: Rig, crowds_N2: F32, rng: np.random.Generator) -> tuple[float, F64]:
+    """When, and from where (world_from_base): turned to somebody who is about where the camera looks, if anybody is.
+
+    `crowds_N2`: x, y of people who don't move, beside the world's actors.
+    """
     height = rig.base_from_rgb[2, 3]
     centre = height / -np.tan(np.arcsin(rig.base_from_rgb[2, 2]))
     best: tuple[float, float, F64] | None = None
@@ -50,9 +54,11 @@ def stand(world: World, rig: Rig, rng: np.random.Generator) -> tuple[float, F64]
         base[:3, 3] += base[:3, 1] * ASIDE_M * rng.normal()
         bearing = float(rng.uniform(-np.pi, np.pi))
         off = 10.0
-        if world.actors:
-            actor = world.actors[int(rng.integers(len(world.actors)))]
-            away = actor.pose(t)[0, :2, 3] - base[:2, 3]
+        who = int(rng.integers(max(1, len(world.actors) + len(crowds_N2))))
+        if world.actors or len(crowds_N2):
+            moving = who - len(crowds_N2)
+            place = crowds_N2[who] if moving < 0 else world.actors[moving].pose(t)[0, :2, 3]
+            away = place - base[:2, 3]
             bearing = float(np.arctan2(away[1], away[0])) + float(rng.normal(0, 0.15))
             off = abs(float(np.log(max(np.hypot(*away), 0.1) / centre)))
         level = np.eye(4)

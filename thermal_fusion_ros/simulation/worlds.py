@@ -66,13 +66,7 @@ class Builder:
 
     def park(self, actor: Actor) -> None:
         """An actor that will not move: part of the scenery, but labelled."""
-        pose = actor.pose(0.0)
-        mesh = actor.mesh
-        corner_bone = mesh.bone[mesh.triangles]
-        vertices = np.einsum("vij,vj->vi", pose[mesh.bone, :3, :3], mesh.vertices) + pose[mesh.bone, :3, 3]
-        normals = np.einsum("fkij,fkj->fki", pose[corner_bone, :3, :3], mesh.corner_normals)
-        posed = replace(mesh, vertices=vertices.astype(np.float32), corner_normals=normals.astype(np.float32))
-        self.add_object(actor.label, replace(posed, bone=np.zeros_like(mesh.bone)), **actor.facts)
+        self.add_object(actor.label, actor.still(0.0), **actor.facts)
 
     def finish(
         self,

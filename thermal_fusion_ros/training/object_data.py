@@ -35,6 +35,7 @@ SMALLEST = 12  # pixels, the longer side of a box that is worth finding
 GREY = 128  # a picture that is not there; zero to the network
 BLANK = 0.12  # share of pictures without the visible half; as many without the thermal one
 THROUGH = 0.25  # of an object's light that must come through the air for anybody to see it
+TINTED = 0.3  # share of visible pictures under lamps of another colour
 UNEVEN = 0.3  # share of pictures whose ground is given another warmth
 DETAILED = 0.4  # share of thermal pictures whose detail is brought out
 BESIDE = 0.25  # share of real pairs that stand beside another one in one picture
@@ -132,6 +133,9 @@ class ObjectSampler:
         rgb: Floats = expose(_placed(colour, top, left, self.size), rng)
         thermal: Floats = expose(_placed(heat[..., None], top, left, self.size), rng)[..., 0]
         rgb, thermal = augment(rgb, thermal, rng)
+        if rng.random() < TINTED:
+            lamp = np.exp(rng.normal(0, 0.3, 3)).astype(np.float32)
+            rgb = np.clip(rgb * (lamp / lamp.mean()), 0, 1)
         if rng.random() < UNEVEN:  # sun-warmed ground is as bright as people
             warmth = smooth_field(thermal.shape, rng) * np.float32(rng.uniform(-0.3, 0.5))
             thermal = np.clip(thermal + warmth, 0, 1)

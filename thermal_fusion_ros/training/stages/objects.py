@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,9 +20,19 @@ from thermal_fusion_ros.models.objects import MIN_SCORE, ObjectHead, decode
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
 from thermal_fusion_ros.training import distributed, loop
 from thermal_fusion_ros.training.data import Floats, Image, load_pairs
+from thermal_fusion_ros.training.growing import take_up
 from thermal_fusion_ros.training.object_data import ObjectBatch, ObjectSampler, simulated_pair
 from thermal_fusion_ros.training.stages.depth import as_input
 
+# From above, people and traffic of streets by night above all: where such cameras hang.
+RAISED = DatasetSpec(
+    width=480,
+    height=384,
+    worlds=("street", "street", "trail"),
+    conditions=("day", "dusk", "night", "night", "night+unlit", "fog", "smoke", "glare", "night+smoke"),
+    per_world=4,
+    raised=True,
+)
 LATE = 0.8  # of a run: from here on features are whole, as they are when it is used
 
 
@@ -34,8 +44,9 @@ class Settings(loop.LoopSettings):
     batch: int = 6
     learning_rate: float = 1e-3
     muon: float = 0.02
-    samples: int = 2_400  # rendered pictures
-    simulated: int = 1  # pictures of a batch that are rendered
+    samples: int = 2_400  # rendered pictures as a robot has them
+    raised: int = 1_800  # more of them, from poles and roofs
+    simulated: int = 2  # pictures of a batch that are rendered
     dropped: float = 0.0  # share of the channels of features that a step goes without; none in the last fifth
     overlap: float = 1.5
     edges: float = 0.3
@@ -51,15 +62,18 @@ def train(
     The features are those of the shipped fusion weights: train again when these change. Raises :class:`InputError`
     when data is missing.
     """
-    dataset = SimulatedDataset(DatasetSpec(count=settings.samples, seed=settings.seed), cache)
-    simulated = [simulated_pair(sample) for sample in dataset.samples(workers)]
+    simulated = [
+        simulated_pair(sample)
+        for spec in worlds_of(settings)
+        for sample in SimulatedDataset(spec, cache).samples(workers)
+    ]
     sampler = ObjectSampler(load_pairs(data, min_score=0.0), simulated, settings.seed)
     fusion = load_fusion(shipped("cross_attention"))
     assert isinstance(fusion.model, CrossAttentionFusion)
     torch.manual_seed(settings.seed)
     model = ObjectHead().to(distributed.device())
     if settings.start:
-        model.load_state_dict(load_objects(weights_at(settings.start)).model.state_dict())
+        take_up(model, load_objects(weights_at(settings.start)).model.state_dict())
     network = fusion.model.to(distributed.device())
     path = out / "objects.safetensors"
 
@@ -81,6 +95,14 @@ def train(
         ahead = Ahead(batch, pool)
         loop.run(model, terms, save, out, settings, stop_at=stop_at)
     return path
+
+
+def worlds_of(settings: Settings) -> list[DatasetSpec]:
+    """What is rendered for a run."""
+    found = [DatasetSpec(count=settings.samples, seed=settings.seed)] if settings.samples else []
+    if settings.raised:
+        found.append(replace(RAISED, count=settings.raised, seed=settings.seed))
+    return found
 
 
 class Ahead:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from itertools import combinations
 
@@ -18,7 +19,9 @@ from thermal_fusion_ros.training.data import Labelled, Pair, load_pairs
 from thermal_fusion_ros.training.depth_data import STORED_WIDTH, display, shrink
 from thermal_fusion_ros.training.stages.depth import SPECTRA, picture, predict
 
-COUNT = 288  # pictures, from 24 worlds that no training has seen
+COUNT, COUNT_UNLIT = 288, 96  # pictures, from 24 and 8 worlds that no training has seen
+UNLIT = "night+unlit"
+GROUPS = ("day", "night", "smoke", "all", "night without a lamp")
 FARTHEST_M = 80.0
 EDGE = 0.01  # of the picture's size: a box that ends closer to its edge is cut by it
 TALLER = 1.5  # ratio of heights from which two objects of a class must be told apart
@@ -28,8 +31,7 @@ Depth = NDArray[np.float32]
 def depth(context: Context) -> str:
     """AbsRel in metres, no scaling per picture: the camera's height is known, as on a robot. Held-out worlds."""
     rows: dict[str, dict[str, list[float]]] = {s: {} for s in SPECTRA}
-    dataset = SimulatedDataset(DatasetSpec(count=COUNT, split="val"), context.work / "simulated")
-    for sample in dataset.samples(context.jobs):
+    for sample in worlds(context):
         near = np.isfinite(sample.depth) & (sample.depth < FARTHEST_M)
         if not near.any():
             continue
@@ -37,16 +39,25 @@ def depth(context: Context) -> str:
             score = score_depth(metres, sample.depth, near)["AbsRel"]
             for group in groups(sample):
                 rows[spectrum].setdefault(group, []).append(score)
-    names = ["day", "night", "smoke", "all"]
-    return table(
-        ["AbsRel", *names],
-        [[s, *(f"{np.mean(rows[s][name]):.3f}" for name in names)] for s in SPECTRA],
-    )
+    errors = {s: {name: float(np.mean(rows[s][name])) for name in GROUPS} for s in SPECTRA}
+    lines = [[s, *(f"{errors[s][name]:.3f}" for name in GROUPS)] for s in SPECTRA]
+    gains = {name: 1 - errors["fused"][name] / errors["visible"][name] for name in GROUPS}
+    lines.append(["fused better than visible by", *(f"{100 * gains[name]:.0f} %" for name in GROUPS)])
+    return table(["AbsRel", *GROUPS], lines)
+
+
+def worlds(context: Context) -> Iterator[Sample]:
+    """Pictures of the usual conditions, and then of nights without a lamp."""
+    usual = DatasetSpec(count=COUNT, split="val")
+    for spec in (usual, replace(usual, count=COUNT_UNLIT, conditions=(UNLIT,))):
+        yield from SimulatedDataset(spec, context.work / "simulated").samples(context.jobs)
 
 
 def groups(sample: Sample) -> list[str]:
     """Rows of the table that a picture belongs to."""
     time, air = sample.facts["time"], sample.facts["air"]
+    if sample.facts["condition"] == UNLIT:
+        return ["night without a lamp"]
     found = ["all"]
     if air == "clear" and time in ("day", "night"):
         found.append(time)

@@ -30,7 +30,7 @@ def test_cost_and_size():
     network = DepthNet().eval()
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(torch.zeros(1, 3, 240, 320))
-    assert counter.get_total_flops() < 2e9
+    assert counter.get_total_flops() < 2.7e9
     assert sum(p.numel() for p in network.parameters()) < 1.4e6
 
 
@@ -77,7 +77,7 @@ def test_the_graph_gives_depth_beside_the_same_fused_picture():
         (alone,) = PerceptionGraph(_with_a_weight(Average())).eval()(*inputs)
         fused, relative, sigma = PerceptionGraph(_with_a_weight(Average()), depth).eval()(*inputs)
     assert torch.equal(alone, fused)
-    assert relative.shape == sigma.shape == (1, 48, 256)
+    assert relative.shape == sigma.shape == (1, *native_size(96, 512))
     assert (relative > 0).all()
     assert (sigma > 0).all()
 

@@ -115,6 +115,14 @@ def load_depth(path: Path) -> DepthWeights:
     return DepthWeights(model.eval(), spectrum, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
+def depth_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """What is in a file of :func:`save_depth`, also of a network narrower than this version's, in float32."""
+    metadata, tensors = _read(path)
+    if metadata.get("architecture") != "depth":
+        raise InputError(f"{path}: not depth weights of this package ({metadata.get('architecture')})")
+    return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+
+
 def trunk_for(found: ObjectWeights, fusion: FusionWeights) -> CrossAttentionFusion | None:
     """The network whose features the head reads, where that is not `fusion` itself.
 

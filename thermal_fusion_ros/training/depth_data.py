@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,8 +18,9 @@ from thermal_fusion_ros.simulation.dataset import Sample
 from thermal_fusion_ros.training.data import Floats, Image, Labelled, Pair
 
 SKY = np.float16(np.inf)
-SIZE = (192, NATIVE_WIDTH)  # height and width of a training picture; (H, W) below
-STORED_WIDTH = 320  # of the pictures that windows are cut from
+SIZE = (240, NATIVE_WIDTH)  # height and width of a training picture; (H, W) below
+SMALL_SIZE = (144, 192)  # of the first ones
+STORED_WIDTH, STORED_HEIGHT = 400, 300  # of the pictures that windows are cut from
 HEIGHT_M = {"person": 1.7, "car": 1.5, "truck": 3.0, "bus": 3.0, "bicycle": 1.6, "motorcycle": 1.5}
 NARROWEST = 0.72  # crop width, share of the picture's
 NARROWEST_REAL = 0.5  # there are few of them
@@ -49,9 +51,12 @@ def display(counts: NDArray[np.uint16], config: ThermalConfig | None = None) -> 
 
 def pack(samples: Iterable[Sample]) -> SimulatedPictures:
     """Samples of a registered dataset as arrays; one is held at a time, for they are five times as large."""
-    columns = zip(*((s.rgb, display(s.counts), target(s)) for s in samples), strict=True)
-    rgb, thermal, log_depth = (np.stack(column) for column in columns)
-    return SimulatedPictures(rgb, thermal, log_depth)
+    columns: list[list[NDArray[Any]]] = [[], [], []]
+    for s in samples:
+        for column, image in zip(columns, (s.rgb, display(s.counts), target(s)), strict=True):
+            column.append(image)  # type: ignore[arg-type]
+    # One column after the other: there are gigabytes of them.
+    return SimulatedPictures(*(np.stack(columns.pop(0)) for _ in range(3)))
 
 
 @dataclass(frozen=True)
@@ -154,13 +159,16 @@ def mixture(picture: RealPicture, rng: np.random.Generator) -> Image:
 
 
 def random_window(
-    shape: tuple[int, ...], rng: np.random.Generator, narrowest: float = NARROWEST
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+    narrowest: float = NARROWEST,
+    size: tuple[int, int] = SIZE,
 ) -> tuple[int, int, int, int]:
-    """x, y, width, height of a random crop of the ratio of SIZE; `narrowest`: least share of the picture's width."""
+    """x, y, width, height of a random crop of the ratio of `size`; `narrowest`: least share of the picture's width."""
     height, width = shape[:2]
-    widest = min(width, int(height * SIZE[1] / SIZE[0]))
+    widest = min(width, int(height * size[1] / size[0]))
     across = int(widest * rng.uniform(narrowest, 1.0))
-    down = int(across * SIZE[0] / SIZE[1])
+    down = int(across * size[0] / size[1])
     return int(rng.integers(width - across + 1)), int(rng.integers(height - down + 1)), across, down
 
 

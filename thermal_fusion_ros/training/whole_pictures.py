@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thermal_fusion_ros.models.depth import DepthNet
+from thermal_fusion_ros.models.depth import NATIVE_WIDTH, DepthNet
 from thermal_fusion_ros.simulation.dataset import Sample
 from thermal_fusion_ros.training.data import Floats, Image, Pair
 from thermal_fusion_ros.training.depth_data import (
-    SIZE,
     STORED_WIDTH,
     cut,
     display,
@@ -23,6 +22,8 @@ from thermal_fusion_ros.training.depth_data import (
 )
 from thermal_fusion_ros.training.depth_loss import trust_in
 from thermal_fusion_ros.training.stages.depth import surest
+
+SIZE = (224, NATIVE_WIDTH)  # multiples of 32, as fusion needs them
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class WholeSampler:
         rng = np.random.default_rng((self.seed, step, index, 4))
         kind = self.kinds[(step + index) % len(self.kinds)]
         picture = kind[rng.integers(len(kind))]
-        window = random_window(picture.trust.shape, rng)
+        window = random_window(picture.trust.shape, rng, size=SIZE)
         flip = rng.random() < 0.5
         four = (
             cut(picture.four, window, flip, cv2.INTER_AREA, SIZE).astype(np.float32).transpose(2, 0, 1) / 255

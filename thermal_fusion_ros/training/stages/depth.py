@@ -16,6 +16,7 @@ from torch.optim.swa_utils import update_bn
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.checkpoint import (
     FusionNetwork,
+    depth_tensors,
     load_depth,
     load_fusion,
     save_depth,
@@ -30,6 +31,8 @@ from thermal_fusion_ros.training import loop
 from thermal_fusion_ros.training.data import Image, Pair, load_pairs
 from thermal_fusion_ros.training.depth_data import (
     SIZE,
+    SMALL_SIZE,
+    STORED_HEIGHT,
     STORED_WIDTH,
     DepthBatch,
     DepthSampler,
@@ -38,6 +41,7 @@ from thermal_fusion_ros.training.depth_data import (
     shrink,
 )
 from thermal_fusion_ros.training.depth_loss import trust_in, weighted_mean
+from thermal_fusion_ros.training.growing import take_up
 
 SPECTRA = ("visible", "infrared", "fused")
 FAR = 4.5  # of log depth, canonical unit: about 100 m for a camera at 1.35 m
@@ -45,6 +49,7 @@ FARTHEST = 6.0  # nothing is said to be farther, the sky neither
 UNSUREST = 1.0  # of log uncertainty
 LARGE = 1.0  # of what a scale adds to the one before: bf16 has no digits to spare for +30 and then -30
 FAR_OFF = 1.5  # log error from which on an estimate is drawn nearer by its logarithm alone
+UNLIT = ("night+unlit", "night+unlit+smoke")  # beside the usual conditions of the simulator
 LEAST_STEADY = 0.02  # share of a picture that steadiness looks at once more
 
 
@@ -56,11 +61,13 @@ class Settings(loop.LoopSettings):
     batch: int = 8
     learning_rate: float = 1e-3
     muon: float = 0.02
-    small_steps: int = 2_500  # first, half the size, three times the batch: what a scene is, before its edges
+    small_steps: int = (
+        2_500  # first, 0.6 times the size, three times the batch: what a scene is, before its edges
+    )
     spectrum: str = "fused"
     samples: int = 3_000  # rendered pictures
     obstacles: int = 4_500  # more of them, of other worlds, with boxes and drums where the rig drives
-    per_world: int = 3  # of them from one world: fewer is more worlds
+    per_world: int = 4  # of them from one world: fewer is more worlds
     worlds: tuple[str, ...] = ("street", "trail", "warehouse", "trail", "street", "corridor")  # in turn
     real: int = 2  # pictures of a batch that are real
     twice: int = (
@@ -110,7 +117,7 @@ def train(
     torch.manual_seed(settings.seed)
     model = DepthNet(channels=images.shape[3])
     if settings.start:
-        model.load_state_dict(load_depth(weights_at(settings.start)).model.state_dict())
+        take_up(model, depth_tensors(weights_at(settings.start)))
     path = out / f"depth_{settings.spectrum}.safetensors"
 
     def terms(step: int) -> dict[str, Tensor]:
@@ -140,7 +147,13 @@ def count_again(path: Path, settings: Settings, sampler: DepthSampler) -> None:
 def worlds_of(settings: Settings) -> list[DatasetSpec]:
     """What is rendered for a run."""
     plain = DatasetSpec(
-        count=settings.samples, seed=settings.seed, per_world=settings.per_world, worlds=settings.worlds
+        count=settings.samples,
+        width=STORED_WIDTH,
+        height=STORED_HEIGHT,
+        seed=settings.seed,
+        per_world=settings.per_world,
+        worlds=settings.worlds,
+        conditions=(*DatasetSpec.conditions, *UNLIT),
     )
     if not settings.obstacles:
         return [plain]
@@ -151,7 +164,7 @@ def composition(step: int, settings: Settings) -> tuple[int, int, tuple[int, int
     """How many simulated and real pictures a step has, and of which size."""
     simulated, real = settings.batch - settings.real, settings.real
     if step < settings.small_steps:
-        return 3 * simulated, 3 * real, (SIZE[0] // 2, SIZE[1] // 2)
+        return 3 * simulated, 3 * real, SMALL_SIZE
     return simulated, real, SIZE
 
 

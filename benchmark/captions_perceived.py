@@ -70,6 +70,7 @@ def simulated(pipeline: Pipeline, samples: Sequence[Sample]) -> str:
     plain: dict[str, list[bool]] = {}
     about: dict[str, list[bool]] = {}
     honest: dict[str, list[bool]] = {}
+    silent: dict[str, int] = {}
     shown = []
     for sample in progress(samples):
         perception = perceive(pipeline, sample)
@@ -79,14 +80,21 @@ def simulated(pipeline: Pipeline, samples: Sequence[Sample]) -> str:
         for key in (LIGHT_WORDS[sample.facts["time"]], sample.facts["air"], "all"):
             honest.setdefault(key, []).append(all(true is not None for _, true in named))
             for phrase, true in named:
-                if phrase.distances_m and true is not None:
+                if true is None:
+                    continue
+                if not phrase.distances_m:
+                    silent[key] = silent.get(key, 0) + 1
+                else:
                     kind = about if "about" in phrase.text else plain
                     kind.setdefault(key, []).append(within(phrase.distances_m, true.distance_m))
         if sample.index % max(len(samples) // SHOWN, 1) == 0:
             shown.append(f"- {sample.facts['world']}, {sample.facts['condition']}: “{caption.text}”")
-    rows = [[key, *(share(kind.get(key, [])) for kind in (honest, plain, about))] for key in honest]
+    stated = {key: plain.get(key, []) + about.get(key, []) for key in honest}
+    kinds = (honest, stated, plain, about)
+    rows = [[key, *(share(kind.get(key, [])) for kind in kinds), str(silent.get(key, 0))] for key in honest]
     head = ["pictures", "captions that name nothing that is not there", f"metres within {TOLERANCE:.0%}"]
-    return table([*head, "those said with “about”"], rows) + "\n\n" + "\n".join(shown)
+    head += ["those without “about”", "those with it", "objects without metres"]
+    return table(head, rows) + "\n\n" + "\n".join(shown)
 
 
 def real(pipeline: Pipeline, data: Path) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchmark.context import Context
 from benchmark.markdown import table
+from benchmark.review import reviewed
 from thermal_fusion_ros.evaluation.depth_metrics import score_depth
 from thermal_fusion_ros.models.checkpoint import load_depth, load_fusion, shipped
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, Sample, SimulatedDataset
@@ -76,12 +77,17 @@ def estimates(sample: Sample) -> Iterator[tuple[str, Depth]]:
 
 
 def ordering(context: Context) -> str:
-    """Share of labelled pairs (same class, one 1.5 times as tall in the picture) that depth puts in the right order."""
+    """Share of labelled pairs (same class, one 1.5 times as tall in the picture) that depth puts in the right order;
+    and of those whose labels, read over by eye, hold what they say.
+    """
     right: dict[str, list[bool]] = {s: [] for s in SPECTRA}
+    sound: list[bool] = []
     for pair in load_pairs(context.data, "val"):
         found = list(comparable(pair))
         if not found:
             continue
+        held = reviewed(pair).objects
+        sound += [near in held and far in held for near, far in found]
         small = shrink(pair, STORED_WIDTH)
         scale = STORED_WIDTH / pair.thermal.shape[1]
         for spectrum in SPECTRA:
@@ -90,10 +96,17 @@ def ordering(context: Context) -> str:
             right[spectrum] += [
                 bool(_inside(log_depth, near, scale) < _inside(log_depth, far, scale)) for near, far in found
             ]
-    return table(
-        ["network", "pairs", "right order"],
-        [[s, str(len(right[s])), f"{100 * np.mean(right[s]):.1f} %"] for s in SPECTRA],
-    )
+    rows = []
+    for spectrum in SPECTRA:
+        truly = np.array(right[spectrum])[sound]
+        rows.append(
+            [spectrum, str(len(sound)), _percent(np.array(right[spectrum])), str(len(truly)), _percent(truly)]
+        )
+    return table(["network", "pairs", "right order", "pairs, labels read over", "right order"], rows)
+
+
+def _percent(right: NDArray[np.bool_]) -> str:
+    return f"{100 * right.mean():.1f} %"
 
 
 def comparable(pair: Pair) -> Iterator[tuple[Labelled, Labelled]]:

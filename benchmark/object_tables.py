@@ -1,35 +1,27 @@
 """What the object head finds on the validation set: from the pair, and from either picture alone.
 
-The labels are a detector's. Beside what they give as they are stands what they give read over by eye
-(val_people_review.json): people whom it missed, 67 of them or of groups of them, count neither way,
-and five boxes of its that hold nobody are asked of nobody. All 102 pairs were gone through,
-whatever the head finds in them.
+The labels are a detector's. Beside what they give as they are stands what they give read over by eye (review.py).
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
 from benchmark.context import Context
 from benchmark.markdown import table
+from benchmark.review import reviewed
 from thermal_fusion_ros.detections import Detection
 from thermal_fusion_ros.evaluation.detection import Curve, Picture, curve
-from thermal_fusion_ros.geometry.boxes import iou
 from thermal_fusion_ros.models.checkpoint import load_fusion, load_objects, shipped
 from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
 from thermal_fusion_ros.models.objects import MIN_SCORE
 from thermal_fusion_ros.training.data import MIN_SCORE as SURE
-from thermal_fusion_ros.training.data import Labelled, Pair, load_pairs
+from thermal_fusion_ros.training.data import Pair, load_pairs
 from thermal_fusion_ros.training.object_data import GREY
 from thermal_fusion_ros.training.stages.objects import detect
 
-REVIEW = Path(__file__).parent / "val_people_review.json"
-SAME = 0.8  # IoU of a label and what the review says of it
 LOWEST = 0.02  # score that is looked at at all
 PRECISION = 0.8
 DARK = 70  # mean of the visible picture's luma, 0..255, below which it counts as dark
@@ -82,26 +74,6 @@ def _threshold(context: Context, pairs: list[Pair]) -> str:
         f"Recall is that at the threshold where precision is {PRECISION}; at the default one ({MIN_SCORE}) people are "
         f"found in the pair with precision {precision:.2f}, recall {recall:.2f}."
     )
-
-
-def reviewed(pair: Pair) -> Pair:
-    """The pair without labels that hold nobody, and with regions, of score 0, where people have no label."""
-    said = _review().get(pair.name)
-    if said is None:
-        return pair
-    kept = [o for o in pair.objects if o.label != "person" or not _among(o.box, said["wrong"])]
-    missed = [Labelled("person", tuple(box), 0.0) for box in said["missing"]]  # type: ignore[arg-type]
-    return replace(pair, objects=(*kept, *missed))
-
-
-def _among(box: tuple[float, ...], others: list[list[float]]) -> bool:
-    return bool(len(others)) and bool((iou(np.array([box]), np.array(others, float)) > SAME).any())
-
-
-@cache
-def _review() -> dict[str, dict[str, list[list[float]]]]:
-    found: dict[str, dict[str, list[list[float]]]] = json.loads(REVIEW.read_text(encoding="utf-8"))
-    return found
 
 
 def measure(pairs: list[Pair], found: Found, label: str) -> Curve:

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 
-from benchmark import object_tables
+from benchmark import review
 from thermal_fusion_ros.training.data import Labelled, Pair
 
 
@@ -11,12 +11,12 @@ def pair(name, *objects):
 
 
 def test_reviewed_labels_lose_who_is_not_there_and_forbid_nobody_who_is():
-    said = json.loads(object_tables.REVIEW.read_text())
+    said = json.loads(review.REVIEW.read_text())
     doll = next(name for name, found in said.items() if found["wrong"])
     someone = Labelled("person", (1.0, 2.0, 30.0, 90.0))
     wrong = Labelled("person", tuple(float(x) for x in said[doll]["wrong"][0]))
     car = Labelled("car", wrong.box)
-    found = object_tables.reviewed(pair(doll, someone, wrong, car)).objects
+    found = review.reviewed(pair(doll, someone, wrong, car)).objects
     assert found[:2] == (someone, car)
     assert all(o.label == "person" and o.score == 0 for o in found[2:])
     assert [list(o.box) for o in found[2:]] == said[doll]["missing"]
@@ -24,11 +24,11 @@ def test_reviewed_labels_lose_who_is_not_there_and_forbid_nobody_who_is():
 
 def test_a_picture_that_the_review_says_nothing_of_stays():
     one = pair("elsewhere", Labelled("person", (1.0, 2.0, 3.0, 4.0)))
-    assert object_tables.reviewed(one) is one
+    assert review.reviewed(one) is one
 
 
 def test_every_region_of_the_review_is_a_box():
-    for name, found in json.loads(object_tables.REVIEW.read_text()).items():
+    for name, found in json.loads(review.REVIEW.read_text()).items():
         for x0, y0, x1, y1 in found["missing"] + found["wrong"]:
             assert 0 <= x0 < x1, name
             assert 0 <= y0 < y1, name

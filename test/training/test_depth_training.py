@@ -132,6 +132,15 @@ def test_sky_is_only_asked_to_be_far():
     assert near["logarithm"] == far["logarithm"] == near["relative"] == far["relative"] == 0
 
 
+def test_of_what_nobody_knows_nothing_is_asked():
+    target = torch.full((1, 1, 16, 16), float("nan"))
+    log_depth = torch.randn(1, 1, 16, 16, requires_grad=True)
+    terms = depth.simulated_terms(log_depth, torch.zeros_like(target), target, depth.Settings())
+    sum(terms.values()).backward()
+    assert log_depth.grad is not None
+    assert not log_depth.grad.any()
+
+
 def test_where_a_leaf_may_be_near_or_far_it_is_said_to_be_near():
     target = torch.tensor([1.0, 3.0]).reshape(1, 1, 1, 2).repeat(1, 1, 16, 8)  # half of the pixels are far
     at = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,11 @@ from thermal_fusion_ros.frames import ThermalFrame, ThermalKind
 from thermal_fusion_ros.models.depth import NATIVE_WIDTH
 from thermal_fusion_ros.sensing.thermal import ThermalProcessor
 from thermal_fusion_ros.simulation.dataset import Sample
+from thermal_fusion_ros.training import standing
 from thermal_fusion_ros.training.data import Floats, Image, Labelled, Pair
+from thermal_fusion_ros.training.standing import Cutout
 
-SKY = np.float16(np.inf)
+SKY, UNKNOWN = np.float16(np.inf), np.float16(np.nan)
 SIZE = (240, NATIVE_WIDTH)  # height and width of a training picture; (H, W) below
 SMALL_SIZE = (144, 192)  # of the first ones
 STORED_WIDTH, STORED_HEIGHT = 400, 300  # of the pictures that windows are cut from
@@ -29,18 +31,23 @@ LITTLE_NOISE = (0.2, 3.0)  # grey levels: what rounding and another moment of th
 
 @dataclass(frozen=True)
 class SimulatedPictures:
-    """N pictures as arrays: `rgb` N×H×W×3, `thermal` N×H×W (display), `target` N×H×W float16, see :func:`target`."""
+    """N pictures as arrays: `rgb` N×H×W×3, `thermal` N×H×W (display), `target` N×H×W float16, see
+    :func:`target`; NaN where nothing is known.
+    """
 
     rgb: Image
     thermal: Image
     target: NDArray[np.float16]
 
 
-def target(sample: Sample) -> NDArray[np.float16]:
-    """What :class:`thermal_fusion_ros.models.depth.DepthNet` is to predict, H×W; infinite where there is only sky."""
+def target(sample: Sample, metres: Floats | None = None) -> NDArray[np.float16]:
+    """What :class:`thermal_fusion_ros.models.depth.DepthNet` is to predict, H×W, of the sample's depth or of another;
+    infinite where there is only sky.
+    """
+    metres = sample.depth if metres is None else metres
     unit = sample.camera_height_m * sample.k[0, 0] / sample.rgb.shape[1]
     with np.errstate(invalid="ignore"):
-        return np.where(np.isfinite(sample.depth), np.log(sample.depth / unit), SKY).astype(np.float16)
+        return np.where(np.isfinite(metres), np.log(metres / unit), SKY).astype(np.float16)
 
 
 def display(counts: NDArray[np.uint16], config: ThermalConfig | None = None) -> Image:
@@ -49,19 +56,25 @@ def display(counts: NDArray[np.uint16], config: ThermalConfig | None = None) -> 
     return view.display
 
 
-def pack(samples: Iterable[Sample]) -> SimulatedPictures:
-    """Samples of a registered dataset as arrays; one is held at a time, for they are five times as large."""
+def pack(samples: Iterable[Sample], stock: Sequence[Cutout] = (), seed: int = 0) -> SimulatedPictures:
+    """Samples of a registered dataset as arrays, with some of `stock` stood in them.
+
+    One sample is held at a time, for they are five times as large.
+    """
+    rng = np.random.default_rng((seed, 6))
     columns: list[list[NDArray[Any]]] = [[], [], []]
     for s in samples:
-        for column, image in zip(columns, (s.rgb, display(s.counts), target(s)), strict=True):
-            column.append(image)  # type: ignore[arg-type]
+        rgb, thermal, metres, unsure = standing.stand(s, display(s.counts), stock, rng)
+        goal = np.where(unsure, UNKNOWN, target(s, metres))
+        for column, image in zip(columns, (rgb, thermal, goal), strict=True):
+            column.append(image)
     # One column after the other: there are gigabytes of them.
     return SimulatedPictures(*(np.stack(columns.pop(0)) for _ in range(3)))
 
 
 @dataclass(frozen=True)
 class DepthBatch:
-    """`image` B×C×H×W in [0, 1]. The first `len(target)` are simulated: `target` S×1×H×W, infinite: sky.
+    """`image` B×C×H×W in [0, 1]. The first `len(target)` are simulated: `target` S×1×H×W, infinite: sky, NaN: unknown.
 
     `boxes`: of real pictures, (index in the batch, x0, y0, x1, y1, metres of height), pixels. `teacher` R×2×H×W:
     log depth and log uncertainty that other networks give for the real pictures, or None. The last `again` are those

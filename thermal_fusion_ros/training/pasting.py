@@ -38,8 +38,12 @@ class Patch:
     share: float
 
 
-def patches(pairs: list[Pair], rng: np.random.Generator) -> list[tuple[Patch, Patch]]:
-    """Every person who stands alone and is labelled for sure, and beside each a piece of ground where nobody is."""
+def patches(
+    pairs: list[Pair], rng: np.random.Generator, labels: tuple[str, ...] = (PASTED,)
+) -> list[tuple[Patch, Patch]]:
+    """Everybody of these `labels` who stands alone and is labelled for sure, and beside each a piece of ground where
+    nobody is.
+    """
     found = []
     for pair in pairs:
         height, width = pair.thermal.shape
@@ -47,7 +51,11 @@ def patches(pairs: list[Pair], rng: np.random.Generator) -> list[tuple[Patch, Pa
         boxes = _boxes(pair)
         for index, o in enumerate(pair.objects):
             others = np.delete(boxes, index, axis=0)
-            if not _fit_to_cut(o, height) or _covered(boxes[index : index + 1], others) > CLEAR:
+            if (
+                o.label not in labels
+                or not _fit_to_cut(o, height)
+                or _covered(boxes[index : index + 1], others) > CLEAR
+            ):
                 continue
             patch = _cut(four, o.box, o)
             for _ in range(20):
@@ -88,8 +96,8 @@ def _put(pair: Pair, patch: Patch, rng: np.random.Generator) -> Pair:
     whole = np.array([[left, top, left + columns, top + rows]])
     if _covered(_boxes(pair), whole) > CLEAR:
         return pair
-    fade = _fade(rows, columns, max(1, int(min(x, y))))
-    around = fade < 0.5
+    shown = _fade(rows, columns, max(1, int(min(x, y))))
+    around = shown < 0.5
     where = np.s_[top : top + rows, left : left + columns]
     warmth = float(rng.uniform(*WARMTH)) * (-1 if rng.random() < COLD else 1)
     for image, layers, contrast in (
@@ -99,7 +107,7 @@ def _put(pair: Pair, patch: Patch, rng: np.random.Generator) -> Pair:
         there = image[where].astype(np.float32)
         # As bright around it as it is there.
         adapted = np.median(there[around], axis=0) + contrast * (layers - np.median(layers[around], axis=0))
-        image[where] = np.rint(np.clip(there + (adapted - there) * fade[..., None], 0, 255))
+        image[where] = np.rint(np.clip(there + (adapted - there) * shown[..., None], 0, 255))
     if patch.label is None:
         return pair
     return replace(pair, objects=(*pair.objects, replace(patch.label, box=box)))
@@ -107,7 +115,7 @@ def _put(pair: Pair, patch: Patch, rng: np.random.Generator) -> Pair:
 
 def _cut(four: Image, box: tuple[float, ...], label: Labelled | None) -> Patch:
     """With a margin of the same width on every side; what is outside the picture is mirrored."""
-    x0, y0, x1, y1 = (round(edge) for edge in box)
+    x0, y0, x1, y1 = (max(0, round(edge)) for edge in box)
     edge = round(MARGIN * (y1 - y0))
     wide = np.pad(four, ((edge, edge), (edge, edge), (0, 0)), mode="reflect")
     return Patch(wide[y0 : y1 + 2 * edge, x0 : x1 + 2 * edge].copy(), label, edge, (y1 - y0) / len(four))
@@ -125,7 +133,7 @@ def _fade(rows: int, columns: int, edge: int) -> Floats:
 
 def _fit_to_cut(o: Labelled, height: int) -> bool:
     tall = o.box[3] - o.box[1]
-    sure = o.label == PASTED and "thermal" in o.seen_in and o.score >= MIN_SCORE
+    sure = "thermal" in o.seen_in and o.score >= MIN_SCORE
     return sure and TALL <= tall <= TALLEST * height
 
 

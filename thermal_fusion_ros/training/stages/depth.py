@@ -42,6 +42,7 @@ from thermal_fusion_ros.training.depth_data import (
 )
 from thermal_fusion_ros.training.depth_loss import trust_in, weighted_mean
 from thermal_fusion_ros.training.growing import take_up
+from thermal_fusion_ros.training.standing import cutouts
 
 SPECTRA = ("visible", "infrared", "fused")
 FAR = 4.5  # of log depth, canonical unit: about 100 m for a camera at 1.35 m
@@ -103,8 +104,11 @@ def train(
     """
     if settings.spectrum not in SPECTRA:
         raise InputError(f"spectrum {settings.spectrum!r}: one of {', '.join(SPECTRA)}")
-    pairs = [shrink(pair, STORED_WIDTH) for pair in load_pairs(data)]
-    simulated = pack(chain(*(SimulatedDataset(spec, cache).samples(workers) for spec in worlds_of(settings))))
+    whole = load_pairs(data)
+    stock = cutouts(whole, settings.seed)
+    pairs = [shrink(pair, STORED_WIDTH) for pair in whole]
+    samples = chain(*(SimulatedDataset(spec, cache).samples(workers) for spec in worlds_of(settings)))
+    simulated = pack(samples, stock, settings.seed)
     fusion = load_fusion(shipped("cross_attention")).model if settings.spectrum == "fused" else None
     images = np.stack(
         [
@@ -257,8 +261,8 @@ def loss_terms(model: DepthNet, batch: DepthBatch, settings: Settings) -> dict[s
 def simulated_terms(
     log_depth: Tensor, log_sigma: Tensor, target: Tensor, settings: Settings
 ) -> dict[str, Tensor]:
-    """Terms of pictures with exact depth, all S1HW: absolute error of the logarithm and of depth itself, likelihood,
-    edges, sky.
+    """Terms of pictures with exact depth, all S1HW (NaN: not known): absolute error of the logarithm and of depth
+    itself, likelihood, edges, sky.
 
     Where a pixel may be a leaf or what is far behind it, the relative error asks for the nearer of the two: to run into
     a leaf that was said to be far is worse than the other way round.
@@ -279,7 +283,7 @@ def simulated_terms(
             )
             edges = edges + (torch.diff(error, dim=axis).abs() * both).sum() / both.sum().clamp_min(1)
         error, weight = error[..., ::2, ::2], weight[..., ::2, ::2]
-    beyond = torch.relu(FAR - log_depth) * (~known).float()
+    beyond = torch.relu(FAR - log_depth) * torch.isposinf(target).float()
     return {
         "logarithm": settings.logarithm * absolute.sum() / total,
         "relative": settings.relative * relative.sum() / total,

@@ -1,0 +1,125 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
+from thermal_fusion_ros.training import depth_data, standing
+from thermal_fusion_ros.training.data import Labelled, Pair
+
+LABEL = Labelled("person", (80.0, 40.0, 120.0, 160.0), 0.9, ("visible", "thermal"))
+ROWS, COLUMNS = 300, 200
+
+
+def walker():
+    """A pair with somebody warm in it, an ellipse as tall and wide as the label."""
+    y, x = np.mgrid[:ROWS, :COLUMNS]
+    body = ((y - 100) / 60) ** 2 + ((x - 100) / 20) ** 2 < 1
+    noise = np.random.default_rng(0).integers(0, 12, (ROWS, COLUMNS, 4), np.uint8)
+    rgb = noise[..., :3] + np.where(body, 150, 60)[..., None].astype(np.uint8)
+    return Pair("llvip_1", rgb, noise[..., 3] + np.where(body, 200, 40).astype(np.uint8), (LABEL,)), body
+
+
+@pytest.fixture(scope="module")
+def stock():
+    return standing.cutouts([walker()[0]], 0)
+
+
+@pytest.fixture(scope="module")
+def sample():
+    spec = DatasetSpec(count=1, worlds=("street",), conditions=("day",), quality="live", seed=3)
+    return SimulatedDataset(spec)[0]
+
+
+def stood(sample, stock, seed):
+    thermal = depth_data.display(sample.counts)
+    return standing.stand(sample, thermal, stock, np.random.default_rng(seed))
+
+
+def changed(sample, stock, seeds=range(12)):
+    """Those of some tries in which somebody was put somewhere."""
+    tries = (stood(sample, stock, seed) for seed in seeds)
+    return [(rgb, thermal, metres, unsure) for rgb, thermal, metres, unsure in tries if unsure.any()]
+
+
+def test_an_outline_is_found(stock):
+    (found,) = stock
+    body = walker()[1]
+    edge = found.edge
+    there = body[40 - edge : 160 + edge, 80 - edge : 120 + edge]
+    assert found.inside.shape == there.shape == found.four.shape[:2]
+    assert (there == (found.inside > 0.5)).mean() > 0.97
+
+
+def test_as_good_as_the_same_is_cut_out_once():
+    pair = walker()[0]
+    assert len(standing.cutouts([pair, pair], 0)) == 1
+
+
+def test_what_fills_its_box_is_no_person():
+    pair = walker()[0]
+    rgb, thermal = pair.rgb.copy(), pair.thermal.copy()
+    rgb[40:160, 80:120], thermal[40:160, 80:120] = 150, 200
+    assert standing.cutouts([dataclasses.replace(pair, rgb=rgb, thermal=thermal)], 0) == []
+
+
+def test_ground_is_as_far_below_the_camera_as_the_camera_is_high(sample):
+    feet = standing.ground(sample, np.random.default_rng(0))
+    assert len(feet) == standing.MOST
+    for row, column in feet:
+        ray = [(column - sample.k[0, 2]) / sample.k[0, 0], (row - sample.k[1, 2]) / sample.k[1, 1], 1]
+        down = -sample.base_from_rgb[2, :3] @ ray * sample.depth[row, column]
+        pavement = 0.1 + 0.01 * sample.depth[row, column]
+        assert down == pytest.approx(sample.camera_height_m, abs=pavement)
+
+
+def test_somebody_stands_where_the_ground_is_and_is_as_tall_as_people_are(sample, stock):
+    tall = []
+    for _, _, metres, unsure in changed(sample, stock):
+        body = (metres != sample.depth) & ~unsure & np.isfinite(metres)
+        for distance in np.unique(metres[body]):
+            rows, columns = np.nonzero(body & (metres == distance))
+            below = rows.max() + 3, int(np.median(columns))
+            if len(rows) < 60 or below[0] >= sample.depth.shape[0] or unsure[below]:
+                continue
+            assert sample.depth[below] == pytest.approx(distance, rel=0.25)  # the ground at the feet
+            tall.append((np.ptp(rows) + 3) * distance / sample.k[1, 1])
+    assert len(tall) > 3
+    low, high = standing.HEIGHT_M["person"]
+    assert low - 0.25 < np.median(tall) < high + 0.25
+
+
+def test_pictures_change_where_depth_does_and_little_beside(sample, stock):
+    thermal = depth_data.display(sample.counts)
+    for rgb, heat, metres, unsure in changed(sample, stock):
+        body = (metres != sample.depth) & np.isfinite(metres)
+        assert (heat != thermal)[body].mean() > 0.8
+        away = ~(body | unsure)
+        assert (rgb == sample.rgb).all(-1)[away].mean() > 0.99
+        assert (heat == thermal)[away].mean() > 0.99
+
+
+def test_what_is_nearer_stays_in_front(sample, stock):
+    near = sample.depth.copy()
+    near[:, ::2] = 0.5  # a fence
+    fenced = dataclasses.replace(sample, depth=near)
+    for rgb, _, metres, unsure in changed(fenced, stock, range(40)):
+        assert (metres[:, ::2] == 0.5).all()
+        assert not unsure[:, ::2].any()
+        assert (rgb[:, ::2] == sample.rgb[:, ::2]).all()
+
+
+def test_without_anybody_everything_stays(sample):
+    rgb, thermal, metres, unsure = stood(sample, [], 0)
+    assert (rgb == sample.rgb).all()
+    assert (thermal == depth_data.display(sample.counts)).all()
+    np.testing.assert_array_equal(metres, sample.depth)
+    assert not unsure.any()
+
+
+def test_outlines_are_asked_of_nobody(sample, stock):
+    packed = depth_data.pack([sample] * 6, stock, seed=1)
+    plain = depth_data.pack([sample])
+    assert np.isnan(packed.target).any()
+    assert not np.isnan(plain.target).any()
+    assert np.isinf(packed.target[0]).sum() <= np.isinf(plain.target[0]).sum()

@@ -1,0 +1,191 @@
+"""People and cars cut out of real pairs and stood on the ground of simulated pictures, at a distance that is known.
+
+What they look like the simulator can't tell, how far they are no real picture. They are as large as they would be
+there, lit as the place is, dimmed by the air, behind what is nearer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from thermal_fusion_ros.simulation.dataset import Sample
+from thermal_fusion_ros.training import pasting
+from thermal_fusion_ros.training.data import Floats, Image, Pair
+
+HEIGHT_M = {"person": (1.55, 1.85), "car": (1.4, 1.65)}
+SHARE = 0.6  # of the pictures that anybody is put into
+MOST = 4  # of them in one picture
+TRIED = 400  # pixels that are asked whether they are ground
+LEVEL = (0.06, 0.01)  # metres, and share of the distance, that ground may be off the plane
+LEAST, LARGEST = 10, 0.75  # pixels, and share of the picture's height
+ENLARGED = 1.6  # times its own size at most: nobody is known by being blurred
+LIGHT, WARMTH = (0.75, 1.2), (0.5, 1.2)  # times the contrast that a cut-out has
+SEEN_BY_HEAT = 0.3  # power of visible transmission that thermal light has
+ROUNDS = 4  # of GrabCut
+CORE = 0.3  # of the ellipse within its box, that is surely it
+ALIKE = 0.96  # correlation with the one before
+FILLED = {"person": (0.25, 0.8), "car": (0.45, 0.95)}  # of its box, by a silhouette that can be one
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """`four` H×W×4 uint8 (red, green, blue, thermal), `inside` H×W, 1 where it is, with a margin of `edge` pixels."""
+
+    label: str
+    four: Image
+    inside: Floats
+    edge: int
+
+
+@dataclass
+class _Scene:
+    """What is being changed. `unsure`: pixels whose distance nobody knows, along outlines."""
+
+    rgb: Image
+    thermal: Image
+    metres: Floats
+    unsure: NDArray[np.bool_]
+
+
+def cutouts(pairs: list[Pair], seed: int) -> list[Cutout]:
+    """Everybody in real pairs whose outline is found (Rother et al., GrabCut, SIGGRAPH 2004)."""
+    found, last = [], np.zeros((12, 12), np.float32)
+    for patch, _ in pasting.patches(pairs, np.random.default_rng((seed, 5)), tuple(HEIGHT_M)):
+        assert patch.label is not None
+        name, edge = patch.label.label, patch.edge
+        before, last = last, _thumbnail(patch.four)
+        if float((before * last).sum()) > ALIKE:  # frames of one video
+            continue
+        inside = _silhouette(patch.four, edge)
+        least, most = FILLED[name]
+        if least < inside[edge:-edge, edge:-edge].mean() < most:
+            found.append(Cutout(name, patch.four, inside, edge))
+    return found
+
+
+def _silhouette(four: Image, edge: int) -> Floats:
+    """1 inside, 0 outside, of what fills the picture but for its margin."""
+    rows, columns = four.shape[:2]
+    red, green, blue, heat = (four[..., k].astype(np.int16) for k in range(4))
+    seen = np.dstack([heat, green, np.clip(128 + (red - blue) // 2, 0, 255)]).astype(np.uint8)
+    y, x = (np.abs(np.linspace(-1, 1, n)) * n / (n - 2 * edge) for n in (rows, columns))
+    away = np.hypot(y[:, None], x[None])  # 1: on the ellipse within the box
+    mask = np.where(np.maximum(y[:, None], x[None]) > 1, cv2.GC_BGD, cv2.GC_PR_BGD).astype(np.uint8)
+    mask[away < 1] = cv2.GC_PR_FGD
+    mask[away < CORE] = cv2.GC_FGD
+    cv2.setRNGSeed(0)
+    cv2.grabCut(seen, mask, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), ROUNDS, cv2.GC_INIT_WITH_MASK)
+    found = ((mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)).astype(np.uint8)
+    parts = cv2.connectedComponents(found)[1]
+    return (parts == parts[rows // 2, columns // 2]).astype(np.float32)
+
+
+def _thumbnail(four: Image) -> Floats:
+    """To tell by whether two are as good as the same."""
+    small = cv2.resize(four[..., 3], (12, 12), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small -= small.mean()
+    return np.asarray(small / (np.linalg.norm(small) + 1), np.float32)
+
+
+def stand(
+    sample: Sample, thermal: Image, stock: Sequence[Cutout], rng: np.random.Generator
+) -> tuple[Image, Image, Floats, NDArray[np.bool_]]:
+    """`rgb` H×W×3, `thermal` H×W (as displayed), depth in metres (NaN: sky) and where it is not known, H×W, with some
+    of `stock` in it; now and then as they are.
+    """
+    scene = _Scene(sample.rgb.copy(), thermal.copy(), sample.depth.copy(), np.zeros(thermal.shape, bool))
+    if stock and rng.random() < SHARE:
+        for foot in ground(sample, rng)[: int(rng.integers(1, MOST + 1))]:
+            label = list(HEIGHT_M)[int(rng.integers(len(HEIGHT_M)))]
+            alike = [c for c in stock if c.label == label]
+            if alike:
+                _stand_at(scene, sample, alike[int(rng.integers(len(alike)))], foot, rng)
+    return scene.rgb, scene.thermal, scene.metres, scene.unsure
+
+
+def ground(sample: Sample, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Some pixels (row, column), N×2, in which the level ground is seen; as many near as far ones."""
+    height, width = sample.depth.shape
+    rows, columns = rng.integers(height, size=TRIED), rng.integers(width, size=TRIED)
+    points = np.stack([columns, rows], axis=1).astype(np.float64)[:, None]
+    rays = cv2.undistortPoints(points, sample.k, np.array(sample.distortion))[:, 0]
+    metres = sample.depth[rows, columns].astype(np.float64)
+    ahead = np.concatenate([rays, np.ones((TRIED, 1))], axis=1) * metres[:, None]
+    level = ahead @ sample.base_from_rgb[2, :3] + sample.base_from_rgb[2, 3]
+    found = np.flatnonzero(np.isfinite(metres) & (np.abs(level) < LEVEL[0] + LEVEL[1] * metres))
+    if not len(found):
+        return np.empty((0, 2), np.intp)
+    steps = np.floor(2 * np.log2(metres[found]))
+    chance = 1 / np.array([(steps == step).sum() for step in steps])
+    found = rng.choice(found, size=MOST, p=chance / chance.sum())
+    return np.stack([rows[found], columns[found]], axis=1)
+
+
+def _stand_at(
+    scene: _Scene, sample: Sample, cutout: Cutout, foot: NDArray[np.intp], rng: np.random.Generator
+) -> None:
+    """Into the scene, if it fits there."""
+    height, width = scene.thermal.shape
+    row, column = (int(n) for n in foot)
+    metres = float(scene.metres[row, column])
+    own = cutout.four.shape[0] - 2 * cutout.edge
+    tall = float(rng.uniform(*HEIGHT_M[cutout.label])) * _pixels_per_metre(sample, row, column, metres)
+    if not LEAST <= tall <= min(LARGEST * height, ENLARGED * own):
+        return
+    four, inside = _sized(cutout, tall / own, rng)
+    rows, columns = inside.shape
+    top, left = row + round(tall * cutout.edge / own) - rows + 1, column - columns // 2
+    part = np.s_[max(0, -top) : min(rows, height - top), max(0, -left) : min(columns, width - left)]
+    where = np.s_[max(0, top) : min(height, top + rows), max(0, left) : min(width, left + columns)]
+    behind = ~(scene.metres[where] < 0.97 * metres)
+    if behind.mean() < 0.5:
+        return
+    clear = float(sample.transmission[row, column]) / 255
+    light = clear * float(rng.uniform(*LIGHT))
+    warmth = clear**SEEN_BY_HEAT * float(rng.uniform(*WARMTH))
+    _blend(scene, where, four[part], inside[part] * behind, light, warmth)
+    body = (inside[part] > 0.5) & behind
+    outline = cv2.dilate(inside, np.ones((3, 3)))[part] - cv2.erode(inside, np.ones((3, 3)))[part] > 0.5
+    scene.unsure[where] = np.where(outline & behind, True, scene.unsure[where] & ~body)
+    scene.metres[where] = np.where(body, np.float32(metres), scene.metres[where])
+
+
+def _blend(
+    scene: _Scene, where: tuple[slice, ...], four: Image, inside: Floats, light: float, warmth: float
+) -> None:
+    """As bright beside it as the scene is there, and with as much contrast as there is light for."""
+    around = inside < 0.1
+    if not around.any():
+        return
+    for image, layers, contrast in (
+        (scene.rgb, four[..., :3], light),
+        (scene.thermal[..., None], four[..., 3:], warmth),
+    ):
+        there = image[where].astype(np.float32)
+        here, own = np.median(there[around], axis=0), np.median(layers[around], axis=0)
+        lit = float(np.clip((here.mean() + 10) / (own.mean() + 10), 0.15, 1.5)) if image is scene.rgb else 1.0
+        adapted = here + np.float32(lit * contrast) * (layers - own)
+        image[where] = np.rint(np.clip(there + (adapted - there) * inside[..., None], 0, 255))
+
+
+def _sized(cutout: Cutout, scale: float, rng: np.random.Generator) -> tuple[Image, Floats]:
+    """Its pictures and its soft silhouette, mirrored or not."""
+    size = tuple(max(1, round(scale * n)) for n in cutout.four.shape[1::-1])
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    four, inside = (cv2.resize(x, size, interpolation=how) for x in (cutout.four, cutout.inside))
+    if rng.random() < 0.5:
+        four, inside = four[:, ::-1], inside[:, ::-1]
+    return np.ascontiguousarray(four, np.uint8), np.ascontiguousarray(inside, np.float32)
+
+
+def _pixels_per_metre(sample: Sample, row: int, column: int, metres: float) -> float:
+    """How tall a metre is that stands there."""
+    ray = np.array([(column - sample.k[0, 2]) / sample.k[0, 0], (row - sample.k[1, 2]) / sample.k[1, 1], 1.0])
+    up = sample.base_from_rgb[2, :3]
+    top = ray * metres + up
+    return float(sample.k[1, 1] * (ray[1] - top[1] / top[2])) if top[2] > 0 else float("nan")

@@ -69,7 +69,7 @@ def test_ground_is_as_far_below_the_camera_as_the_camera_is_high(sample):
     for row, column in feet:
         ray = [(column - sample.k[0, 2]) / sample.k[0, 0], (row - sample.k[1, 2]) / sample.k[1, 1], 1]
         down = -sample.base_from_rgb[2, :3] @ ray * sample.depth[row, column]
-        pavement = 0.1 + 0.01 * sample.depth[row, column]
+        pavement = 0.1 + 0.01 * float(sample.depth[row, column])
         assert down == pytest.approx(sample.camera_height_m, abs=pavement)
 
 

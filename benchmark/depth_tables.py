@@ -17,12 +17,13 @@ from thermal_fusion_ros.evaluation.depth_metrics import score_depth
 from thermal_fusion_ros.models.checkpoint import load_depth, load_fusion, shipped
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, Sample, SimulatedDataset
 from thermal_fusion_ros.training.data import Labelled, Pair, load_pairs
-from thermal_fusion_ros.training.depth_data import STORED_WIDTH, display, shrink
+from thermal_fusion_ros.training.depth_data import STORED_WIDTH, display, shrink, unit_m
 from thermal_fusion_ros.training.stages.depth import SPECTRA, picture, predict
 
 COUNT, COUNT_UNLIT = 288, 96  # pictures, from 24 and 8 worlds that no training has seen
 UNLIT = "night+unlit"
-GROUPS = ("day", "night", "smoke", "all", "night without a lamp")
+NO_LAMP = "night without a lamp"
+GROUPS = ("day", "night", "smoke", "all", NO_LAMP)
 FARTHEST_M = 80.0
 EDGE = 0.01  # of the picture's size: a box that ends closer to its edge is cut by it
 TALLER = 1.5  # ratio of heights from which two objects of a class must be told apart
@@ -58,7 +59,7 @@ def groups(sample: Sample) -> list[str]:
     """Rows of the table that a picture belongs to."""
     time, air = sample.facts["time"], sample.facts["air"]
     if sample.facts["condition"] == UNLIT:
-        return ["night without a lamp"]
+        return [NO_LAMP]
     found = ["all"]
     if air == "clear" and time in ("day", "night"):
         found.append(time)
@@ -69,7 +70,7 @@ def groups(sample: Sample) -> list[str]:
 
 def estimates(sample: Sample) -> Iterator[tuple[str, Depth]]:
     """Metres H×W of every network."""
-    unit = sample.camera_height_m * sample.k[0, 0] / sample.rgb.shape[1]
+    unit = unit_m(sample)
     heat = display(sample.counts)
     for spectrum in SPECTRA:
         image = picture(spectrum, sample.rgb, heat, _fusion())

@@ -23,7 +23,7 @@ from thermal_fusion_ros.evaluation.targets import read_people, signal_to_clutter
 from thermal_fusion_ros.models.checkpoint import load_denoiser, load_depth, load_fusion, shipped
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, Sample, SimulatedDataset
 from thermal_fusion_ros.training.data import Pair, load_pairs
-from thermal_fusion_ros.training.depth_data import display
+from thermal_fusion_ros.training.depth_data import display, unit_m
 from thermal_fusion_ros.training.diffusion_data import crop
 from thermal_fusion_ros.training.stages import diffusion_fusion
 from thermal_fusion_ros.training.stages.depth import SPECTRA, fuse, predict
@@ -127,7 +127,7 @@ def depth_seen(context: Context, weights: Path) -> list[float]:
     errors = []
     for sample_ in _nights(context):
         image = fuse(model, sample_.rgb, display(sample_.counts))
-        unit = sample_.camera_height_m * sample_.k[0, 0] / sample_.rgb.shape[1]
+        unit = unit_m(sample_)
         near = np.isfinite(sample_.depth) & (sample_.depth < FARTHEST_M)
         if near.any():
             luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]

@@ -77,7 +77,7 @@ def test_the_graph_gives_depth_beside_the_same_fused_picture():
         (alone,) = PerceptionGraph(_with_a_weight(Average())).eval()(*inputs)
         fused, relative, sigma = PerceptionGraph(_with_a_weight(Average()), depth).eval()(*inputs)
     assert torch.equal(alone, fused)
-    assert relative.shape == sigma.shape == (1, *native_size(96, 512))
+    assert relative.shape == sigma.shape == (1, 64, 336)
     assert (relative > 0).all()
     assert (sigma > 0).all()
 

@@ -22,7 +22,7 @@ def walker():
 
 @pytest.fixture(scope="module")
 def stock():
-    return standing.cutouts([walker()[0]], 0)
+    return standing.cutouts([walker()[0]])
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +53,14 @@ def test_an_outline_is_found(stock):
 
 def test_as_good_as_the_same_is_cut_out_once():
     pair = walker()[0]
-    assert len(standing.cutouts([pair, pair], 0)) == 1
+    assert len(standing.cutouts([pair, pair])) == 1
 
 
 def test_what_fills_its_box_is_no_person():
     pair = walker()[0]
     rgb, thermal = pair.rgb.copy(), pair.thermal.copy()
     rgb[40:160, 80:120], thermal[40:160, 80:120] = 150, 200
-    assert standing.cutouts([dataclasses.replace(pair, rgb=rgb, thermal=thermal)], 0) == []
+    assert standing.cutouts([dataclasses.replace(pair, rgb=rgb, thermal=thermal)]) == []
 
 
 def test_ground_is_as_far_below_the_camera_as_the_camera_is_high(sample):

@@ -104,12 +104,7 @@ def save_depth(path: Path, model: nn.Module, spectrum: str, about: dict[str, Any
 
 def load_depth(path: Path) -> DepthWeights:
     """Read what :func:`save_depth` wrote; :class:`InputError` names what is wrong with the file."""
-    metadata, tensors = _read(path)
-    if metadata.get("architecture") != "depth" or "spectrum" not in metadata:
-        raise InputError(
-            f"{path}: not depth weights of this package (architecture: {metadata.get('architecture')})"
-        )
-    spectrum = metadata["spectrum"]
+    spectrum, tensors = _read_depth(path)
     model = DepthNet(channels=1 if spectrum == "infrared" else 3)
     _fill(model, path, tensors, "depth")
     return DepthWeights(model.eval(), spectrum, hashlib.sha256(path.read_bytes()).hexdigest())
@@ -117,10 +112,18 @@ def load_depth(path: Path) -> DepthWeights:
 
 def depth_tensors(path: Path) -> dict[str, torch.Tensor]:
     """What is in a file of :func:`save_depth`, also of a network narrower than this version's, in float32."""
-    metadata, tensors = _read(path)
-    if metadata.get("architecture") != "depth":
-        raise InputError(f"{path}: not depth weights of this package ({metadata.get('architecture')})")
+    tensors = _read_depth(path)[1]
     return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+
+
+def _read_depth(path: Path) -> tuple[str, dict[str, torch.Tensor]]:
+    """Spectrum and tensors of a file of :func:`save_depth`."""
+    metadata, tensors = _read(path)
+    if metadata.get("architecture") != "depth" or "spectrum" not in metadata:
+        raise InputError(
+            f"{path}: not depth weights of this package (architecture: {metadata.get('architecture')})"
+        )
+    return metadata["spectrum"], tensors
 
 
 def trunk_for(found: ObjectWeights, fusion: FusionWeights) -> CrossAttentionFusion | None:

@@ -45,9 +45,14 @@ def target(sample: Sample, metres: Floats | None = None) -> NDArray[np.float16]:
     infinite where there is only sky.
     """
     metres = sample.depth if metres is None else metres
-    unit = sample.camera_height_m * sample.k[0, 0] / sample.rgb.shape[1]
+    unit = unit_m(sample)
     with np.errstate(invalid="ignore"):
         return np.where(np.isfinite(metres), np.log(metres / unit), SKY).astype(np.float16)
+
+
+def unit_m(sample: Sample) -> float:
+    """Metres of what the networks count depth in, see :mod:`thermal_fusion_ros.models.depth`."""
+    return float(sample.camera_height_m * sample.k[0, 0] / sample.rgb.shape[1])
 
 
 def display(counts: NDArray[np.uint16], config: ThermalConfig | None = None) -> Image:

@@ -6,10 +6,12 @@ the seam around a patch says nothing about what is in it.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from thermal_fusion_ros.geometry.boxes import area, intersection
 from thermal_fusion_ros.training.data import MIN_SCORE, Floats, Image, Labelled, Pair
@@ -24,6 +26,10 @@ STRETCH = 0.15  # deviation of the logarithm of their height: people seen from a
 WARMTH = (0.4, 1.2)  # times its thermal contrast
 COLD = 0.1  # share of people who are colder than what is around them: sun-warmed ground
 CLEAR = 0.05  # share of a box that may be covered: of who is cut out, and of what a patch lands on
+DARKNESS, LIT = (
+    10,
+    (0.15, 1.5),
+)  # grey levels that a dark place still has; limits of what light does to contrast
 
 
 @dataclass(frozen=True)
@@ -38,34 +44,30 @@ class Patch:
     share: float
 
 
-def patches(
-    pairs: list[Pair], rng: np.random.Generator, labels: tuple[str, ...] = (PASTED,)
-) -> list[tuple[Patch, Patch]]:
-    """Everybody of these `labels` who stands alone and is labelled for sure, and beside each a piece of ground where
-    nobody is.
-    """
+def patches(pairs: list[Pair], rng: np.random.Generator) -> list[tuple[Patch, Patch]]:
+    """Every person who can be cut out, and beside each a piece of ground where nobody is."""
     found = []
-    for pair in pairs:
+    for pair, o, patch in alone(pairs, (PASTED,)):
         height, width = pair.thermal.shape
-        four = np.dstack([pair.rgb, pair.thermal])
+        for _ in range(20):
+            tall, wide = o.box[3] - o.box[1], o.box[2] - o.box[0]
+            x, y = rng.uniform(0, width - wide), rng.uniform(0, height - tall)
+            ground = (x, y, x + wide, y + tall)
+            if _covered(_boxes(pair), np.array([ground])) == 0:
+                found.append((patch, _cut(pair, ground, None)))
+                break
+    return found
+
+
+def alone(pairs: list[Pair], labels: Collection[str]) -> Iterator[tuple[Pair, Labelled, Patch]]:
+    """Whoever of these `labels` stands alone and is labelled for sure, cut out of its pair."""
+    for pair in pairs:
         boxes = _boxes(pair)
         for index, o in enumerate(pair.objects):
-            others = np.delete(boxes, index, axis=0)
-            if (
-                o.label not in labels
-                or not _fit_to_cut(o, height)
-                or _covered(boxes[index : index + 1], others) > CLEAR
-            ):
+            if o.label not in labels or not _fit_to_cut(o, pair.thermal.shape[0]):
                 continue
-            patch = _cut(four, o.box, o)
-            for _ in range(20):
-                tall, wide = o.box[3] - o.box[1], o.box[2] - o.box[0]
-                x, y = rng.uniform(0, width - wide), rng.uniform(0, height - tall)
-                ground = (x, y, x + wide, y + tall)
-                if _covered(boxes, np.array([ground])) == 0:
-                    found.append((patch, _cut(four, ground, None)))
-                    break
-    return found
+            if _covered(boxes[index : index + 1], np.delete(boxes, index, axis=0)) <= CLEAR:
+                yield pair, o, _cut(pair, o.box, o)
 
 
 def paste(pair: Pair, stock: list[tuple[Patch, Patch]], rng: np.random.Generator) -> Pair:
@@ -87,7 +89,7 @@ def _put(pair: Pair, patch: Patch, rng: np.random.Generator) -> Pair:
     rows, columns = round(down * patch.four.shape[0]), round(across * patch.four.shape[1])
     if not (4 <= rows < height and 4 <= columns < width):
         return pair
-    four = cv2.resize(patch.four, (columns, rows), interpolation=cv2.INTER_AREA)
+    four = np.asarray(cv2.resize(patch.four, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
     if rng.random() < 0.5:
         four = np.ascontiguousarray(four[:, ::-1])
     x, y = across * patch.edge, down * patch.edge
@@ -104,17 +106,29 @@ def _put(pair: Pair, patch: Patch, rng: np.random.Generator) -> Pair:
         (pair.rgb, four[..., :3], 1.0),
         (pair.thermal[..., None], four[..., 3:], warmth),
     ):
-        there = image[where].astype(np.float32)
-        # As bright around it as it is there.
-        adapted = np.median(there[around], axis=0) + contrast * (layers - np.median(layers[around], axis=0))
-        image[where] = np.rint(np.clip(there + (adapted - there) * shown[..., None], 0, 255))
+        blend(image[where], layers, shown, around, contrast)
     if patch.label is None:
         return pair
     return replace(pair, objects=(*pair.objects, replace(patch.label, box=box)))
 
 
-def _cut(four: Image, box: tuple[float, ...], label: Labelled | None) -> Patch:
+def blend(
+    place: Image, layers: Image, shown: Floats, around: NDArray[np.bool_], contrast: float, lit: bool = False
+) -> None:
+    """Put `layers` into `place`, a view of a picture, both H×W×C, as far as they are `shown` (H×W, 0 to 1): as bright
+    `around` them (H×W) as it is there. `lit`: with less contrast where there is less light, and more where more.
+    """
+    there = place.astype(np.float32)
+    here, own = np.median(there[around], axis=0), np.median(layers[around], axis=0)
+    if lit:
+        contrast *= float(np.clip((here.mean() + DARKNESS) / (own.mean() + DARKNESS), *LIT))
+    adapted = here + contrast * (layers - own)
+    place[:] = np.rint(np.clip(there + (adapted - there) * shown[..., None], 0, 255))
+
+
+def _cut(pair: Pair, box: tuple[float, ...], label: Labelled | None) -> Patch:
     """With a margin of the same width on every side; what is outside the picture is mirrored."""
+    four = np.dstack([pair.rgb, pair.thermal])
     x0, y0, x1, y1 = (max(0, round(edge)) for edge in box)
     edge = round(MARGIN * (y1 - y0))
     wide = np.pad(four, ((edge, edge), (edge, edge), (0, 0)), mode="reflect")

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from thermal_fusion_ros.sensing.camera import CameraModel
 from thermal_fusion_ros.simulation.dataset import Sample
 from thermal_fusion_ros.training import pasting
 from thermal_fusion_ros.training.data import Floats, Image, Pair
@@ -52,19 +53,18 @@ class _Scene:
     unsure: NDArray[np.bool_]
 
 
-def cutouts(pairs: list[Pair], seed: int) -> list[Cutout]:
+def cutouts(pairs: list[Pair]) -> list[Cutout]:
     """Everybody in real pairs whose outline is found (Rother et al., GrabCut, SIGGRAPH 2004)."""
     found, last = [], np.zeros((12, 12), np.float32)
-    for patch, _ in pasting.patches(pairs, np.random.default_rng((seed, 5)), tuple(HEIGHT_M)):
-        assert patch.label is not None
-        name, edge = patch.label.label, patch.edge
+    for _, o, patch in pasting.alone(pairs, HEIGHT_M):
+        edge = patch.edge
         before, last = last, _thumbnail(patch.four)
         if float((before * last).sum()) > ALIKE:  # frames of one video
             continue
         inside = _silhouette(patch.four, edge)
-        least, most = FILLED[name]
+        least, most = FILLED[o.label]
         if least < inside[edge:-edge, edge:-edge].mean() < most:
-            found.append(Cutout(name, patch.four, inside, edge))
+            found.append(Cutout(o.label, patch.four, inside, edge))
     return found
 
 
@@ -112,10 +112,8 @@ def ground(sample: Sample, rng: np.random.Generator) -> NDArray[np.intp]:
     """Some pixels (row, column), N×2, in which the level ground is seen; as many near as far ones."""
     height, width = sample.depth.shape
     rows, columns = rng.integers(height, size=TRIED), rng.integers(width, size=TRIED)
-    points = np.stack([columns, rows], axis=1).astype(np.float64)[:, None]
-    rays = cv2.undistortPoints(points, sample.k, np.array(sample.distortion))[:, 0]
     metres = sample.depth[rows, columns].astype(np.float64)
-    ahead = np.concatenate([rays, np.ones((TRIED, 1))], axis=1) * metres[:, None]
+    ahead = _camera(sample).unproject(np.stack([columns, rows], axis=1)) * metres[:, None]
     level = ahead @ sample.base_from_rgb[2, :3] + sample.base_from_rgb[2, 3]
     found = np.flatnonzero(np.isfinite(metres) & (np.abs(level) < LEVEL[0] + LEVEL[1] * metres))
     if not len(found):
@@ -148,29 +146,15 @@ def _stand_at(
     clear = float(sample.transmission[row, column]) / 255
     light = clear * float(rng.uniform(*LIGHT))
     warmth = clear**SEEN_BY_HEAT * float(rng.uniform(*WARMTH))
-    _blend(scene, where, four[part], inside[part] * behind, light, warmth)
+    shown = inside[part] * behind
+    around = shown < 0.1
+    if around.any():
+        pasting.blend(scene.rgb[where], four[part][..., :3], shown, around, light, lit=True)
+        pasting.blend(scene.thermal[where][..., None], four[part][..., 3:], shown, around, warmth)
     body = (inside[part] > 0.5) & behind
     outline = cv2.dilate(inside, np.ones((3, 3)))[part] - cv2.erode(inside, np.ones((3, 3)))[part] > 0.5
     scene.unsure[where] = np.where(outline & behind, True, scene.unsure[where] & ~body)
     scene.metres[where] = np.where(body, np.float32(metres), scene.metres[where])
-
-
-def _blend(
-    scene: _Scene, where: tuple[slice, ...], four: Image, inside: Floats, light: float, warmth: float
-) -> None:
-    """As bright beside it as the scene is there, and with as much contrast as there is light for."""
-    around = inside < 0.1
-    if not around.any():
-        return
-    for image, layers, contrast in (
-        (scene.rgb, four[..., :3], light),
-        (scene.thermal[..., None], four[..., 3:], warmth),
-    ):
-        there = image[where].astype(np.float32)
-        here, own = np.median(there[around], axis=0), np.median(layers[around], axis=0)
-        lit = float(np.clip((here.mean() + 10) / (own.mean() + 10), 0.15, 1.5)) if image is scene.rgb else 1.0
-        adapted = here + np.float32(lit * contrast) * (layers - own)
-        image[where] = np.rint(np.clip(there + (adapted - there) * inside[..., None], 0, 255))
 
 
 def _sized(cutout: Cutout, scale: float, rng: np.random.Generator) -> tuple[Image, Floats]:
@@ -184,8 +168,13 @@ def _sized(cutout: Cutout, scale: float, rng: np.random.Generator) -> tuple[Imag
 
 
 def _pixels_per_metre(sample: Sample, row: int, column: int, metres: float) -> float:
-    """How tall a metre is that stands there."""
-    ray = np.array([(column - sample.k[0, 2]) / sample.k[0, 0], (row - sample.k[1, 2]) / sample.k[1, 1], 1.0])
-    up = sample.base_from_rgb[2, :3]
-    top = ray * metres + up
-    return float(sample.k[1, 1] * (ray[1] - top[1] / top[2])) if top[2] > 0 else float("nan")
+    """How tall a metre is that stands there; NaN where no lens shows it."""
+    camera = _camera(sample)
+    foot = metres * camera.unproject(np.array([[column, row]]))
+    top = camera.project(foot + sample.base_from_rgb[2, :3])
+    return float(row - top[0, 1])
+
+
+def _camera(sample: Sample) -> CameraModel:
+    height, width = sample.depth.shape
+    return CameraModel(width, height, sample.k, np.array(sample.distortion))

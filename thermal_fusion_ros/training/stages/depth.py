@@ -105,7 +105,7 @@ def train(
     if settings.spectrum not in SPECTRA:
         raise InputError(f"spectrum {settings.spectrum!r}: one of {', '.join(SPECTRA)}")
     whole = load_pairs(data)
-    stock = cutouts(whole, settings.seed)
+    stock = cutouts(whole)
     pairs = [shrink(pair, STORED_WIDTH) for pair in whole]
     samples = chain(*(SimulatedDataset(spec, cache).samples(workers) for spec in worlds_of(settings)))
     simulated = pack(samples, stock, settings.seed)

@@ -20,7 +20,6 @@ from thermal_fusion_ros.models.graph import OBJECTS
 from thermal_fusion_ros.models.objects import STRIDE, decode
 from thermal_fusion_ros.sensing.camera import USUAL_FOV_DEG, CameraModel
 
-LEAST_PX = 4.0  # of a box inside the picture
 BOX_SIGMA = (
     0.1  # of the height of a detected box, and of how it stands: measured on simulated training pictures
 )
@@ -35,12 +34,7 @@ def detect(
     stride = STRIDE * max(
         1, round(height / scores.shape[1] / STRIDE)
     )  # twice as wide where fusion looks at half the size
-    found = []
-    for label, (x0, y0, x1, y1), score in decode(scores, edges, config.min_score, stride=stride):
-        box = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
-        if min(box[2] - box[0], box[3] - box[1]) >= LEAST_PX:
-            found.append(Detection(label, box, score))
-    return found
+    return decode(scores, edges, (height, width), config.min_score, stride=stride)
 
 
 def place(

@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.checkpoint import load_fusion, load_objects, save_objects, shipped
 from thermal_fusion_ros.models.guidance import CODE_DIM
-from thermal_fusion_ros.models.objects import CLASSES, OVERLAP, STRIDE, ObjectHead, decode
+from thermal_fusion_ros.models.objects import CLASSES, LEAST_PX, OVERLAP, STRIDE, ObjectHead, decode
 from thermal_fusion_ros.training.data import load_pairs
 from thermal_fusion_ros.training.stages.objects import detect
 
@@ -85,9 +85,12 @@ def test_decode_against_brute_force():
         left, top, right, bottom = edges[:, row, column]
         x, y = STRIDE * (column + 0.5), STRIDE * (row + 0.5)
         box = (x - STRIDE * left, y - STRIDE * top, x + STRIDE * right, y + STRIDE * bottom)
+        box = tuple(np.clip(box, 0, (85, 70, 85, 70)))
+        if min(box[2] - box[0], box[3] - box[1]) < LEAST_PX:
+            continue
         if all(other != CLASSES[label] or overlap(box, b) <= OVERLAP for other, b, _ in expected):
             expected.append((CLASSES[label], box, scores[label, row, column]))
-    got = decode(scores, edges, threshold=0.3, most=1000)
+    got = decode(scores, edges, (70, 85), threshold=0.3, most=1000)
     assert len(cells) > len(got) == len(expected) > 10
     for mine, wanted in zip(got, expected, strict=True):
         assert mine[0] == wanted[0]
@@ -104,8 +107,8 @@ def overlap(a, b):
 
 def test_decode_is_bounded_and_knows_nothing():
     scores, edges = np.full((7, 20, 20), 0.9, np.float32), np.ones((4, 20, 20), np.float32)
-    assert len(decode(scores, edges, most=10)) <= 10
-    assert decode(np.zeros((7, 20, 20), np.float32), edges) == []
+    assert len(decode(scores, edges, (160, 160), most=10)) <= 10
+    assert decode(np.zeros((7, 20, 20), np.float32), edges, (160, 160)) == []
 
 
 def test_half_precision_is_close_to_float():

@@ -37,7 +37,7 @@ def test_targets_decode_to_the_boxes():
     middle, counts, edges, weight = targets(labels, boxes, sure(3), SIZE)
     assert counts.all()
     assert weight.max() == 1
-    found = {d[0]: d[1] for d in decode((middle == 1).astype(np.float32), edges)}
+    found = {d[0]: d[1] for d in decode((middle == 1).astype(np.float32), edges, SIZE)}
     assert set(found) == set(labels)
     for label, box in zip(labels, boxes, strict=True):
         np.testing.assert_allclose(found[label], box, atol=1e-3)

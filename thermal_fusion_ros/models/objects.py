@@ -29,6 +29,7 @@ STRIDE = 8  # pixels between cells: people on real pictures are seldom narrower
 WIDTH, DEEP = 64, 88  # channels at 1/8, and at 1/16 and 1/32
 MIN_SCORE = ObjectsConfig().min_score  # chosen on the validation set, see weights/objects.md
 MOST = 64  # detections of a picture
+LEAST_PX = 4.0  # of a box inside the picture
 OVERLAP = 0.5  # IoU of two boxes of one class that are taken for one object
 RARE = 0.01  # score that an untrained head gives to everything
 _FARTHEST = math.log(128.0)  # strides, of an edge
@@ -82,15 +83,16 @@ class ObjectHead(nn.Module):
 def decode(
     scores: NDArray[Any],
     edges: NDArray[Any],
+    size: tuple[int, int],
     threshold: float = MIN_SCORE,
     most: int = MOST,
     stride: int = STRIDE,
 ) -> list[Detection]:
-    """Detections (label, x0 y0 x1 y1 in pixels, score) of one picture, best first.
+    """Detections (label, x0 y0 x1 y1 in pixels, score) of one picture of `size` (height, width), best first.
 
     `scores` 7×h×w and `edges` 4×h×w as :class:`ObjectHead` returns them, without the batch, for cells of `stride`
-    pixels. Of boxes of one class that
-    overlap (IoU above 0.5) the best stays; at most `most` are looked at.
+    pixels. Boxes end where the picture does. Of boxes of one class that overlap (IoU above 0.5) the best stays; at most
+    `most` are looked at.
     """
     found = np.flatnonzero(scores >= threshold)
     found = found[np.argsort(-scores.reshape(-1)[found], kind="stable")[:most]]
@@ -99,11 +101,13 @@ def decode(
     left, top, right, bottom = edges[:, row, column].astype(np.float32)
     x, y = column + 0.5, row + 0.5
     boxes = stride * np.stack([x - left, y - top, x + right, y + bottom], axis=1)
+    boxes = np.clip(boxes, 0, [size[1], size[0]] * 2)
     same = label[:, None] == label[None, :]
     rivals = (iou(boxes, boxes) > OVERLAP) & same
+    smallest = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf)
     kept: list[int] = []
     for i in range(len(boxes)):
-        if not rivals[i, kept].any():
+        if smallest[i] >= LEAST_PX and not rivals[i, kept].any():
             kept.append(i)
     return [
         Detection(CLASSES[label[i]], (float(x0), float(y0), float(x1), float(y1)), float(score[i]))

@@ -134,7 +134,7 @@ def detect(
     with torch.autocast("cpu", torch.bfloat16):
         features = fusion.encode(as_input(rgb, FUSION_STRIDE), as_input(thermal[..., None], FUSION_STRIDE))
         scores, edges = head(features[SHARED:])
-    return decode(scores[0].float().numpy(), edges[0].float().numpy(), threshold)
+    return decode(scores[0].float().numpy(), edges[0].float().numpy(), thermal.shape, threshold)
 
 
 def loss_terms(

@@ -51,6 +51,7 @@ UNSUREST = 1.0  # of log uncertainty
 LARGE = 1.0  # of what a scale adds to the one before: bf16 has no digits to spare for +30 and then -30
 FAR_OFF = 1.5  # log error from which on an estimate is drawn nearer by its logarithm alone
 UNLIT = ("night+unlit", "night+unlit+smoke")  # beside the usual conditions of the simulator
+EDGE_SCALES = 5  # fine ones: sharp steps, flat surfaces; coarse ones: what stands upright is as far at its top as below
 LEAST_STEADY = 0.02  # share of a picture that steadiness looks at once more
 
 
@@ -276,7 +277,7 @@ def simulated_terms(
     absolute = error.abs()
     likelihood = (absolute.detach() * torch.exp(-log_sigma) + log_sigma) * weight
     edges = torch.zeros(())
-    for _ in range(3):  # differences of neighbours at three scales: sharp steps, flat surfaces
+    for _ in range(EDGE_SCALES):  # differences of neighbours, 1, 2, 4, 8 and 16 pixels apart
         for axis in (2, 3):
             both = weight.narrow(axis, 1, weight.shape[axis] - 1) * weight.narrow(
                 axis, 0, weight.shape[axis] - 1

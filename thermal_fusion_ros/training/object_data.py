@@ -36,6 +36,7 @@ GREY = 128  # a picture that is not there; zero to the network
 BLANK = 0.12  # share of pictures without the visible half; as many without the thermal one
 THROUGH = 0.25  # of an object's light that must come through the air for anybody to see it
 TINTED = 0.3  # share of visible pictures under lamps of another colour
+SHADED = 0.3  # share of visible pictures that are dark in places, as beside a lamp
 UNEVEN = 0.3  # share of pictures whose ground is given another warmth
 DETAILED = 0.4  # share of thermal pictures whose detail is brought out
 BESIDE = 0.25  # share of real pairs that stand beside another one in one picture
@@ -136,13 +137,15 @@ class ObjectSampler:
         if rng.random() < TINTED:
             lamp = np.exp(rng.normal(0, 0.3, 3)).astype(np.float32)
             rgb = np.clip(rgb * (lamp / lamp.mean()), 0, 1)
+        blank = rng.random()
+        if not BLANK <= blank < 2 * BLANK and rng.random() < SHADED:  # not where light is all there is
+            rgb = shaded(rgb, rng)
         if rng.random() < UNEVEN:  # sun-warmed ground is as bright as people
             warmth = smooth_field(thermal.shape, rng) * np.float32(rng.uniform(-0.3, 0.5))
             thermal = np.clip(thermal + warmth, 0, 1)
         if rng.random() < DETAILED:
             thermal = detailed(thermal, rng)
         shown: tuple[str, ...] = BOTH
-        blank = rng.random()
         if blank < BLANK:
             rgb, shown = np.full_like(rgb, GREY / 255), BOTH[1:]
         elif blank < 2 * BLANK:
@@ -197,6 +200,13 @@ def turned(
     centres = centres @ turn.T + matrix[:, 2]
     halves = np.sqrt(halves**2 @ (turn.T**2))
     return rgb, thermal, np.concatenate([centres - halves, centres + halves], axis=1).astype(np.float32)
+
+
+def shaded(rgb: Floats, rng: np.random.Generator) -> Floats:
+    """Dark in places, so that what stands there shows in the thermal picture alone; H×W×3 in [0, 1]."""
+    light = np.clip(rng.uniform(0.2, 1.2) - rng.uniform(0.7, 1.7) * smooth_field(rgb.shape[:2], rng), 0.03, 1)
+    noise = rng.standard_normal(rgb.shape, np.float32) * np.float32(rng.uniform(0, 0.015))
+    return np.asarray(np.clip(rgb * light[..., None] + noise, 0, 1), np.float32)
 
 
 def detailed(thermal_HW: Floats, rng: np.random.Generator) -> Floats:

@@ -149,3 +149,16 @@ def test_points_of_another_scene_are_refused():
     random = np.random.default_rng(2)
     points = points_of(np.exp(random.uniform(0, 5, (HEIGHT, WIDTH))), random, 100)
     assert isinstance(from_range(points, scene() / UNIT, CAMERA), str)
+
+
+def test_a_person_whose_depth_is_unsure_counts_less():
+    """Far away the network takes them for what is behind them, and says so."""
+    things = [("person", 1.7, 5.0, 60), ("person", 1.7, 8.0, 200)]
+    relative, objects = standing(things)
+    x0, y0, x1, y1 = objects[1].box
+    relative[y0:y1, x0:x1] *= 1.15
+    unsure = np.full_like(relative, 0.02)
+    unsure[y0:y1, x0:x1] = 0.3
+    told, untold = from_objects(objects, relative, CAMERA, unsure), from_objects(objects, relative, CAMERA)
+    assert abs(scale(told) / UNIT - 1) < 0.5 * abs(scale(untold) / UNIT - 1)
+    assert told.sigma > untold.sigma

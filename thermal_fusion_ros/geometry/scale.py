@@ -292,7 +292,7 @@ class ScaleTracker:
         if "camera_height_m" not in off and self._ground is not None:
             self._filters["camera_height_m"].add(self._from_height(self._ground.fit(relative, uncertainty)))
         if "object_heights" not in off and objects and self._camera is not None:
-            self._filters["object_heights"].add(from_objects(objects, relative, self._camera))
+            self._filters["object_heights"].add(from_objects(objects, relative, self._camera, uncertainty))
         if "range_points" not in off and range_points is not None and self._camera is not None:
             self._filters["range_points"].add(from_range(range_points, relative, self._camera))
         if "rig_parallax" not in off and gray is not None and thermal is not None:

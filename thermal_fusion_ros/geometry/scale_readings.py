@@ -56,21 +56,25 @@ def from_ground(ground: Ground, camera_height_m: float) -> Reading:
     return Reading(float(np.log(camera_height_m / ground.height)), ground.sigma)
 
 
-def from_objects(objects: Sequence[Detection], relative: F32, camera: CameraModel) -> Reading | str:
+def from_objects(
+    objects: Sequence[Detection], relative: F32, camera: CameraModel, uncertainty: F32 | None = None
+) -> Reading | str:
     """Heights of people and vehicles over what `relative` depth (any size, NaN invalid) makes of their boxes.
 
-    A reason in words when no box can be used. The camera is taken to be roughly level.
+    `uncertainty` (same size) is the sigma of log depth: people far away are taken for what is behind them. A reason in
+    words when no box can be used. The camera is taken to be roughly level.
     """
     logs, variances = [], []
     for detection in objects:
         box = detection.box
         by_height = depth_by_height(detection, objects, camera)
-        distance = _distance(relative, box, camera)
+        distance = _inner(relative, box, camera, OF_OBJECT)
         if by_height is None or not np.isfinite(distance):
             continue
         logs.append(np.log(by_height[0] / distance))
         across = (box[2] - box[0]) * relative.shape[1] / camera.width
-        variances.append(by_height[1] ** 2 + (EDGE_PX / max(across, 1)) ** 2)
+        own = 0.0 if uncertainty is None else _inner(uncertainty, box, camera, 50)
+        variances.append(by_height[1] ** 2 + (EDGE_PX / max(across, 1)) ** 2 + np.nan_to_num(own) ** 2)
     if not logs:
         return "no fully visible object of known height"
     values, weights = np.array(logs), 1 / np.array(variances)
@@ -126,18 +130,18 @@ def _inside(box: Box, camera: CameraModel) -> bool:
     )
 
 
-def _distance(relative: F32, box: Box, camera: CameraModel) -> float:
-    """Depth of the object in `box` (pixels of `camera`); NaN without any.
+def _inner(values: F32, box: Box, camera: CameraModel, percentile: float) -> float:
+    """A percentile of the positive `values` where the object in `box` (pixels of `camera`) is; NaN without any.
 
-    Not the median: blur and gaps between limbs mix in what is behind, and nothing is in front.
+    Of its depth not the median: blur and gaps between limbs mix in what is behind, and nothing is in front.
     """
-    zoom = np.array([relative.shape[1] / camera.width, relative.shape[0] / camera.height])
+    zoom = np.array([values.shape[1] / camera.width, values.shape[0] / camera.height])
     low, high = np.array(box[:2]) * zoom, np.array(box[2:]) * zoom
     middle, half = (low + high) / 2, (high - low) / 2 * INNER
     (x0, y0), (x1, y1) = np.floor(middle - half).astype(int), np.ceil(middle + half).astype(int)
-    inner = relative[max(0, y0) : y1, max(0, x0) : x1]
+    inner = values[max(0, y0) : y1, max(0, x0) : x1]
     inner = inner[inner > 0]
-    return float(np.percentile(inner, OF_OBJECT)) if inner.size else float("nan")
+    return float(np.percentile(inner, percentile)) if inner.size else float("nan")
 
 
 def _weighted_median(values: Floats, weights: Floats) -> float:

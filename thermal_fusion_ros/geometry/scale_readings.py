@@ -69,12 +69,12 @@ def from_objects(
         box = detection.box
         by_height = depth_by_height(detection, objects, camera)
         distance = _inner(relative, box, camera, OF_OBJECT)
-        if by_height is None or not np.isfinite(distance):
+        own = 0.0 if uncertainty is None else _inner(uncertainty, box, camera, 50)
+        if by_height is None or not np.isfinite([distance, own]).all():
             continue
         logs.append(np.log(by_height[0] / distance))
         across = (box[2] - box[0]) * relative.shape[1] / camera.width
-        own = 0.0 if uncertainty is None else _inner(uncertainty, box, camera, 50)
-        variances.append(by_height[1] ** 2 + (EDGE_PX / max(across, 1)) ** 2 + np.nan_to_num(own) ** 2)
+        variances.append(by_height[1] ** 2 + (EDGE_PX / max(across, 1)) ** 2 + own**2)
     if not logs:
         return "no fully visible object of known height"
     values, weights = np.array(logs), 1 / np.array(variances)

@@ -104,7 +104,7 @@ def decode(
     boxes = np.clip(boxes, 0, [size[1], size[0]] * 2)
     same = label[:, None] == label[None, :]
     rivals = (iou(boxes, boxes) > OVERLAP) & same
-    smallest = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf)
+    smallest = (boxes[:, 2:] - boxes[:, :2]).min(axis=1)
     kept: list[int] = []
     for i in range(len(boxes)):
         if smallest[i] >= LEAST_PX and not rivals[i, kept].any():

@@ -26,10 +26,8 @@ STRETCH = 0.15  # deviation of the logarithm of their height: people seen from a
 WARMTH = (0.4, 1.2)  # times its thermal contrast
 COLD = 0.1  # share of people who are colder than what is around them: sun-warmed ground
 CLEAR = 0.05  # share of a box that may be covered: of who is cut out, and of what a patch lands on
-DARKNESS, LIT = (
-    10,
-    (0.15, 1.5),
-)  # grey levels that a dark place still has; limits of what light does to contrast
+DARKNESS = 10  # grey levels that a dark place still has
+LIT = (0.15, 1.5)  # limits of what light does to contrast
 
 
 @dataclass(frozen=True)

@@ -51,9 +51,7 @@ UNSUREST = 1.0  # of log uncertainty
 LARGE = 1.0  # of what a scale adds to the one before: bf16 has no digits to spare for +30 and then -30
 FAR_OFF = 1.5  # log error from which on an estimate is drawn nearer by its logarithm alone
 UNLIT = ("night+unlit", "night+unlit+smoke")  # beside the usual conditions of the simulator
-EDGE_SCALES = (
-    5  # fine ones: sharp steps, flat surfaces; coarse ones: what stands upright is as far at its top as below
-)
+EDGE_SCALES = 5  # fine: sharp steps, flat surfaces; coarse: what stands upright is as far at its top as below
 LEAST_STEADY = 0.02  # share of a picture that steadiness looks at once more
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
@@ -70,6 +72,23 @@ def test_activated_again_it_goes_on_with_its_counts(bench):
     assert len(bench.pipelines) == 1
     assert bench.settle()["published"] > published
     bench.check_sums()
+
+
+def test_closed_it_is_gone_at_once(bench):
+    bench.node()
+    stranger = bench.stranger()
+
+    def seen():
+        return "/fusion_node/change_state" in dict(stranger.get_service_names_and_types())
+
+    bench.until(seen, "the node to be seen")
+    assert bench.nodes[-1].close()
+    bench.nodes.clear()
+    gc.disable()
+    try:
+        bench.until(lambda: not seen(), "the node to be gone")
+    finally:
+        gc.enable()
 
 
 def test_a_network_that_cannot_be_loaded_is_logged_and_can_be_tried_again(bench):

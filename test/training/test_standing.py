@@ -38,8 +38,7 @@ def stood(sample, stock, seed):
 
 def changed(sample, stock, seeds=range(12)):
     """Those of some tries in which somebody was put somewhere."""
-    tries = (stood(sample, stock, seed) for seed in seeds)
-    return [(rgb, thermal, metres, unsure) for rgb, thermal, metres, unsure in tries if unsure.any()]
+    return [scene for seed in seeds if (scene := stood(sample, stock, seed)).unsure.any()]
 
 
 def test_an_outline_is_found(stock):
@@ -75,7 +74,8 @@ def test_ground_is_as_far_below_the_camera_as_the_camera_is_high(sample):
 
 def test_somebody_stands_where_the_ground_is_and_is_as_tall_as_people_are(sample, stock):
     tall = []
-    for _, _, metres, unsure in changed(sample, stock):
+    for scene in changed(sample, stock):
+        metres, unsure = scene.metres, scene.unsure
         body = (metres != sample.depth) & ~unsure & np.isfinite(metres)
         for distance in np.unique(metres[body]):
             rows, columns = np.nonzero(body & (metres == distance))
@@ -91,30 +91,61 @@ def test_somebody_stands_where_the_ground_is_and_is_as_tall_as_people_are(sample
 
 def test_pictures_change_where_depth_does_and_little_beside(sample, stock):
     thermal = depth_data.display(sample.counts)
-    for rgb, heat, metres, unsure in changed(sample, stock):
-        body = (metres != sample.depth) & np.isfinite(metres)
-        assert (heat != thermal)[body].mean() > 0.8
-        away = ~(body | unsure)
-        assert (rgb == sample.rgb).all(-1)[away].mean() > 0.99
-        assert (heat == thermal)[away].mean() > 0.99
+    for scene in changed(sample, stock):
+        body = (scene.metres != sample.depth) & np.isfinite(scene.metres)
+        assert (scene.thermal != thermal)[body].mean() > 0.8
+        away = ~(body | scene.unsure)
+        assert (scene.rgb == sample.rgb).all(-1)[away].mean() > 0.99
+        assert (scene.thermal == thermal)[away].mean() > 0.99
+
+
+def test_a_box_is_around_everybody_who_was_put_there(sample, stock):
+    beyond = []
+    for scene in changed(sample, stock):
+        rows, columns = np.nonzero(scene.body)
+        assert {o.label for o in scene.objects} == {"person"}
+        boxes = np.array([o.box for o in scene.objects])
+        around = np.array([*boxes[:, :2].min(0), *boxes[:, 2:].max(0)]).clip(
+            0, [*scene.thermal.shape[::-1]] * 2
+        )
+        body = [columns.min(), rows.min(), columns.max(), rows.max()]
+        beyond.append((around - body) * (-1, -1, 1, 1))
+    assert np.min(beyond) > -3
+    assert np.median(beyond, axis=0).max() < 4  # no larger than need be; more where somebody is half hidden
+
+
+def test_who_cannot_be_seen_is_in_no_picture_that_shows_him(sample, stock):
+    dark = dataclasses.replace(sample, rgb=np.zeros_like(sample.rgb), transmission=sample.transmission * 0)
+    shown = {o.seen_in for scene in changed(dark, stock) for o in scene.objects}
+    assert shown
+    assert not any("visible" in seen for seen in shown)
+    assert any("visible" in o.seen_in for scene in changed(sample, stock) for o in scene.objects)
+
+
+def test_who_stands_behind_others_need_not_be_found(sample, stock):
+    scene = changed(sample, stock)[0]
+    (first, *_) = scene.objects
+    assert scene.hidden(first.box)
+    assert not scene.hidden(first.box, by=np.zeros_like(scene.body))
 
 
 def test_what_is_nearer_stays_in_front(sample, stock):
     near = sample.depth.copy()
     near[:, ::2] = 0.5  # a fence
     fenced = dataclasses.replace(sample, depth=near)
-    for rgb, _, metres, unsure in changed(fenced, stock, range(40)):
-        assert (metres[:, ::2] == 0.5).all()
-        assert not unsure[:, ::2].any()
-        assert (rgb[:, ::2] == sample.rgb[:, ::2]).all()
+    for scene in changed(fenced, stock, range(40)):
+        assert (scene.metres[:, ::2] == 0.5).all()
+        assert not scene.unsure[:, ::2].any()
+        assert (scene.rgb[:, ::2] == sample.rgb[:, ::2]).all()
 
 
 def test_without_anybody_everything_stays(sample):
-    rgb, thermal, metres, unsure = stood(sample, [], 0)
-    assert (rgb == sample.rgb).all()
-    assert (thermal == depth_data.display(sample.counts)).all()
-    np.testing.assert_array_equal(metres, sample.depth)
-    assert not unsure.any()
+    scene = stood(sample, [], 0)
+    assert (scene.rgb == sample.rgb).all()
+    assert (scene.thermal == depth_data.display(sample.counts)).all()
+    np.testing.assert_array_equal(scene.metres, sample.depth)
+    assert not scene.unsure.any()
+    assert scene.objects == []
 
 
 def test_outlines_are_asked_of_nobody(sample, stock):

@@ -142,6 +142,13 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         self.destroy_node()
         return idle
 
+    def destroy_node(self) -> None:
+        """Also the services of the lifecycle, which rclpy leaves in the graph until garbage is collected: half gone,
+        they keep clients of the next node of this name from finding it ready.
+        """
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
+
     def _transition(
         self, action: Callable[[], object], otherwise: Callable[[], object] = lambda: None
     ) -> TransitionCallbackReturn:

@@ -69,9 +69,9 @@ def pack(samples: Iterable[Sample], stock: Sequence[Cutout] = (), seed: int = 0)
     rng = np.random.default_rng((seed, 6))
     columns: list[list[NDArray[Any]]] = [[], [], []]
     for s in samples:
-        rgb, thermal, metres, unsure = standing.stand(s, display(s.counts), stock, rng)
-        goal = np.where(unsure, UNKNOWN, target(s, metres))
-        for column, image in zip(columns, (rgb, thermal, goal), strict=True):
+        scene = standing.stand(s, display(s.counts), stock, rng)
+        goal = np.where(scene.unsure, UNKNOWN, target(s, scene.metres))
+        for column, image in zip(columns, (scene.rgb, scene.thermal, goal), strict=True):
             column.append(image)
     # One column after the other: there are gigabytes of them.
     return SimulatedPictures(*(np.stack(columns.pop(0)) for _ in range(3)))

@@ -6,6 +6,7 @@ count.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -29,6 +30,7 @@ from thermal_fusion_ros.training.data import (
     smooth_field,
 )
 from thermal_fusion_ros.training.depth_data import display, expose
+from thermal_fusion_ros.training.standing import Cutout, stand
 
 SIZE = (288, 384)  # height and width of a training picture
 SMALLEST = 12  # pixels, the longer side of a box that is worth finding
@@ -71,26 +73,29 @@ class ObjectBatch:
         return ObjectBatch(*(column[list(items)] for column in vars(self).values()))
 
 
-def simulated_pair(sample: Sample) -> Pair:
-    """A rendered sample as a pair; what the air hides from a camera is not `seen_in` its picture.
+def simulated_pair(
+    sample: Sample, stock: Sequence[Cutout] = (), rng: np.random.Generator | None = None
+) -> Pair:
+    """A rendered sample as a pair, with some of `stock` in it; what the air hides from a camera is not `seen_in` its
+    picture.
 
     What is hardly visible at all has score 0, and so have machines that are no class of ours.
     """
+    scene = stand(sample, display(sample.counts).copy(), stock, rng or np.random.default_rng(0))
     heat = {o.instance: o for o in sample.thermal_objects}
-    objects = tuple(
-        Labelled(
-            o.label,
-            tuple(float(edge) for edge in o.box),  # type: ignore[arg-type]
-            1.0 if o.visible_share > 0.3 and o.pixels > 60 and o.label in CLASSES else 0.0,
-            tuple(
-                name
-                for name, seen in zip(BOTH, (o, heat.get(o.instance)), strict=True)
-                if seen is not None and _shows(seen)
-            ),
+    objects = []
+    for o in sample.objects:
+        found = o.visible_share > 0.3 and o.pixels > 60 and o.label in CLASSES
+        seen = {"visible": o, "thermal": heat.get(o.instance)}
+        objects.append(
+            Labelled(
+                o.label,
+                tuple(float(edge) for edge in o.box),  # type: ignore[arg-type]
+                1.0 if found and not scene.hidden(o.box) else 0.0,
+                tuple(name for name, there in seen.items() if there is not None and _shows(there)),
+            )
         )
-        for o in sample.objects
-    )
-    return Pair(f"{SIMULATED}_{sample.index}", sample.rgb, display(sample.counts).copy(), objects)
+    return Pair(f"{SIMULATED}_{sample.index}", scene.rgb, scene.thermal, (*objects, *scene.objects))
 
 
 def _shows(o: ObjectTruth) -> bool:

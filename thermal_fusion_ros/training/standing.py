@@ -7,7 +7,7 @@ there, lit as the place is, dimmed by the air, behind what is nearer.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from thermal_fusion_ros.sensing.camera import CameraModel
 from thermal_fusion_ros.simulation.dataset import Sample
 from thermal_fusion_ros.training import pasting
-from thermal_fusion_ros.training.data import Floats, Image, Pair
+from thermal_fusion_ros.training.data import Floats, Image, Labelled, Pair
 
 HEIGHT_M = {"person": (1.55, 1.85), "car": (1.4, 1.65)}
 SHARE = 0.6  # of the pictures that anybody is put into
@@ -31,6 +31,8 @@ ROUNDS = 4  # of GrabCut
 CORE = 0.3  # of the ellipse within its box, that is surely it
 ALIKE = 0.96  # correlation with the one before
 FILLED = {"person": (0.25, 0.8), "car": (0.45, 0.95)}  # of its box, by a silhouette that can be one
+HIDDEN = 0.4  # of a box, by those who stand before it, from which on nobody need find it
+FAINT = 5.0  # grey levels that somebody must change in a picture, to be seen in it
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,24 @@ class Cutout:
 
 
 @dataclass
-class _Scene:
-    """What is being changed. `unsure`: pixels whose distance nobody knows, along outlines."""
+class Scene:
+    """A rendered pair that people and cars are put into: `rgb` H×W×3, `thermal` H×W (as displayed), `metres` H×W (NaN:
+    sky), `unsure` H×W, where nobody knows how far it is, along outlines. `objects`: who has been put there, the later
+    before the earlier; `body` H×W: pixels that they cover.
+    """
 
     rgb: Image
     thermal: Image
     metres: Floats
     unsure: NDArray[np.bool_]
+    body: NDArray[np.bool_]
+    objects: list[Labelled] = field(default_factory=list)
+
+    def hidden(self, box: tuple[float, ...], by: NDArray[np.bool_] | None = None) -> bool:
+        """Whether those who stand there (or `by`, H×W) cover the box, too much of it to be found."""
+        left, top, right, bottom = (max(0, round(edge)) for edge in box)
+        part = (self.body if by is None else by)[top:bottom, left:right]
+        return part.size > 0 and bool(part.mean() > HIDDEN)
 
 
 def cutouts(pairs: list[Pair]) -> list[Cutout]:
@@ -92,20 +105,17 @@ def _thumbnail(four: Image) -> Floats:
     return np.asarray(small / (np.linalg.norm(small) + 1), np.float32)
 
 
-def stand(
-    sample: Sample, thermal: Image, stock: Sequence[Cutout], rng: np.random.Generator
-) -> tuple[Image, Image, Floats, NDArray[np.bool_]]:
-    """`rgb` H×W×3, `thermal` H×W (as displayed), depth in metres (NaN: sky) and where it is not known, H×W, with some
-    of `stock` in it; now and then as they are.
-    """
-    scene = _Scene(sample.rgb.copy(), thermal.copy(), sample.depth.copy(), np.zeros(thermal.shape, bool))
+def stand(sample: Sample, thermal: Image, stock: Sequence[Cutout], rng: np.random.Generator) -> Scene:
+    """The sample, and its `thermal` picture as displayed, with some of `stock` in it; now and then as they are."""
+    nobody = np.zeros((2, *thermal.shape), bool)
+    scene = Scene(sample.rgb.copy(), thermal.copy(), sample.depth.copy(), *nobody)
+    labels = [label for label in HEIGHT_M if any(c.label == label for c in stock)]
     if stock and rng.random() < SHARE:
         for foot in ground(sample, rng)[: int(rng.integers(1, MOST + 1))]:
-            label = list(HEIGHT_M)[int(rng.integers(len(HEIGHT_M)))]
+            label = labels[int(rng.integers(len(labels)))]
             alike = [c for c in stock if c.label == label]
-            if alike:
-                _stand_at(scene, sample, alike[int(rng.integers(len(alike)))], foot, rng)
-    return scene.rgb, scene.thermal, scene.metres, scene.unsure
+            _stand_at(scene, sample, alike[int(rng.integers(len(alike)))], foot, rng)
+    return scene
 
 
 def ground(sample: Sample, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -125,7 +135,7 @@ def ground(sample: Sample, rng: np.random.Generator) -> NDArray[np.intp]:
 
 
 def _stand_at(
-    scene: _Scene, sample: Sample, cutout: Cutout, foot: NDArray[np.intp], rng: np.random.Generator
+    scene: Scene, sample: Sample, cutout: Cutout, foot: NDArray[np.intp], rng: np.random.Generator
 ) -> None:
     """Into the scene, if it fits there."""
     height, width = scene.thermal.shape
@@ -148,13 +158,27 @@ def _stand_at(
     warmth = clear**SEEN_BY_HEAT * float(rng.uniform(*WARMTH))
     shown = inside[part] * behind
     around = shown < 0.1
-    if around.any():
-        pasting.blend(scene.rgb[where], four[part][..., :3], shown, around, light, lit=True)
-        pasting.blend(scene.thermal[where][..., None], four[part][..., 3:], shown, around, warmth)
     body = (inside[part] > 0.5) & behind
+    seen_in = []
+    if around.any():
+        for name, place, layers, contrast, lit in (
+            ("visible", scene.rgb[where], four[part][..., :3], light, True),
+            ("thermal", scene.thermal[where][..., None], four[part][..., 3:], warmth, False),
+        ):
+            before = place.astype(np.float32)
+            pasting.blend(place, layers, shown, around, contrast, lit=lit)
+            if body.any() and float(np.abs(place - before)[body].mean()) > FAINT:
+                seen_in.append(name)
     outline = cv2.dilate(inside, np.ones((3, 3)))[part] - cv2.erode(inside, np.ones((3, 3)))[part] > 0.5
     scene.unsure[where] = np.where(outline & behind, True, scene.unsure[where] & ~body)
     scene.metres[where] = np.where(body, np.float32(metres), scene.metres[where])
+    edge = tall * cutout.edge / own
+    box = (left + edge, top + edge, left + columns - edge, top + rows - edge)
+    whole = np.zeros_like(scene.body)
+    whole[where] = body
+    scene.objects = [replace(o, score=0.0) if scene.hidden(o.box, whole) else o for o in scene.objects]
+    scene.objects.append(Labelled(cutout.label, box, 1.0, tuple(seen_in)))
+    scene.body |= whole
 
 
 def _sized(cutout: Cutout, scale: float, rng: np.random.Generator) -> tuple[Image, Floats]:

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,6 +24,7 @@ from thermal_fusion_ros.training.data import Floats, Image, load_pairs
 from thermal_fusion_ros.training.growing import take_up
 from thermal_fusion_ros.training.object_data import ObjectBatch, ObjectSampler, simulated_pair
 from thermal_fusion_ros.training.stages.depth import as_input
+from thermal_fusion_ros.training.standing import cutouts
 
 # From above, people and traffic of streets by night above all: where such cameras hang.
 RAISED = DatasetSpec(
@@ -62,12 +64,15 @@ def train(
     The features are those of the shipped fusion weights: train again when these change. Raises :class:`InputError`
     when data is missing.
     """
+    real = load_pairs(data, min_score=0.0)
+    people = [c for c in cutouts(real) if c.label == "person"]  # of cars there are too few
+    rng = np.random.default_rng((settings.seed, 6))
     simulated = [
-        simulated_pair(sample)
+        simulated_pair(sample, people, rng)
         for spec in worlds_of(settings)
         for sample in SimulatedDataset(spec, cache).samples(workers)
     ]
-    sampler = ObjectSampler(load_pairs(data, min_score=0.0), simulated, settings.seed)
+    sampler = ObjectSampler(real, simulated, settings.seed)
     fusion = load_fusion(shipped("cross_attention"))
     assert isinstance(fusion.model, CrossAttentionFusion)
     torch.manual_seed(settings.seed)

@@ -65,7 +65,7 @@ class Bench:
         self.reports: list[dict[str, SimpleNamespace]] = []
         self.log: list[str] = []
         self.helper.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
-        self.strange_context: rclpy.Context | None = None
+        self.strange: rclpy.node.Node | None = None
 
     def __enter__(self) -> Bench:
         return self
@@ -80,8 +80,9 @@ class Bench:
             self.executor.shutdown()
             self.helper.destroy_node()
             self.context.shutdown()
-            if self.strange_context is not None:
-                self.strange_context.shutdown()
+            if self.strange is not None:
+                self.strange.destroy_node()  # else its topics are there until garbage is collected
+                self.strange.context.shutdown()
 
     @property
     def pipeline(self) -> FakePipeline:
@@ -134,9 +135,10 @@ class Bench:
 
     def stranger(self) -> Any:
         """A node in a participant of its own: one participant cannot have two types on a topic."""
-        self.strange_context = rclpy.Context()
-        rclpy.init(context=self.strange_context)
-        return rclpy.create_node("stranger", context=self.strange_context)
+        context = rclpy.Context()
+        rclpy.init(context=context)
+        self.strange = rclpy.create_node("stranger", context=context)
+        return self.strange
 
     def cameras(self, kind: Any = Image) -> Cameras:
         return Cameras(self, kind)

@@ -112,6 +112,29 @@ def test_obstacles_stand_in_the_way_but_never_where_the_camera_is():
     assert max(nearer) > 0.01
 
 
+def test_facing_it_stands_right_before_an_obstacle():
+    spec = replace(
+        SPEC, count=6, per_world=3, obstacles=True, worlds=("street",), conditions=("day",), seed=4
+    )
+    facing, anywhere = (
+        [nearest(s) for s in SimulatedDataset(replace(spec, facing=f))] for f in (True, False)
+    )
+    assert np.median(facing) < 4.0
+    assert np.median(facing) < np.median(anywhere) - 0.5
+    with pytest.raises(InputError, match="obstacles"):
+        replace(SPEC, facing=True)
+
+
+def nearest(s):
+    """Metres to what stands on the ground before the camera: in the middle half of its picture."""
+    height, width = s.depth.shape
+    y, x = np.mgrid[:height, width // 4 : width - width // 4]
+    rays = np.stack([x - s.k[0, 2], y - s.k[1, 2], np.full(x.shape, s.k[0, 0])]) / s.k[0, 0]
+    depth = s.depth[y, x]
+    above = np.tensordot(s.base_from_rgb[2, :3], rays, 1) * depth + s.camera_height_m
+    return np.nanpercentile(np.where((above > 0.15) & (above < 1.8), depth, np.nan), 3)
+
+
 def test_from_above_people_are_in_the_middle_of_the_picture_and_seen_from_above():
     spec = replace(SPEC, count=6, per_world=3, raised=True, worlds=("street",), conditions=("day",), seed=4)
     samples = list(SimulatedDataset(spec))

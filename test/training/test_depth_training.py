@@ -21,6 +21,7 @@ TINY = dataclasses.replace(
     real=1,
     samples=3,
     obstacles=3,
+    facing=2,
     per_world=12,
     counted=3,
 )

@@ -17,6 +17,7 @@ SETTINGS = (
         "samples",
         "whole",
         "obstacles",
+        "facing",
         "raised",
         "simulated",
         "per_world",
@@ -109,6 +110,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--whole", type=int, help="fusion --model diffusion: whole pictures in a batch")
     parser.add_argument("--samples", type=int, help="all but fusion with cross_attention: pictures to render")
     parser.add_argument("--obstacles", type=int, help="depth: more of them, with obstacles in the way")
+    parser.add_argument("--facing", type=int, help="depth: and more of those, right before an obstacle")
     parser.add_argument("--simulated", type=int, help="objects: pictures of a batch that are rendered")
     parser.add_argument("--raised", type=int, help="objects: more of them, seen from poles and roofs")
     parser.add_argument(

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ from thermal_fusion_ros.simulation.truth import ObjectTruth, find_objects, scene
 VERSION = 2  # of what a sample looks like; part of the cache's name
 _HELD_OUT = 1_000_000_000
 _AWAY_M = 1.0  # from obstacles the rig stands
+_BEFORE_M, _ASIDE = 3.5, 0.45  # farther than that from the nearest at most; and its tangent to the way ahead
+_TRIES = 300  # to find such a place: a world may have none
 _NEAREST, _FARTHEST = 0.1, 2000.0
 
 
@@ -67,6 +70,7 @@ class DatasetSpec:
     variety: float = 1.0
     quality: str = "fine"
     obstacles: bool = False  # boxes and drums where the rig drives
+    facing: bool = False  # and the rig stands right before one of them
     raised: bool = False  # from poles and roofs, down on people, of whom there are more
 
     def __post_init__(self) -> None:
@@ -79,6 +83,8 @@ class DatasetSpec:
             conditions.parse(name)
         if self.count < 1 or self.per_world < 1:
             raise InputError(f"dataset count {self.count}, per_world {self.per_world}: at least 1")
+        if self.facing and not self.obstacles:
+            raise InputError("dataset facing: there is nothing to face without obstacles")
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,9 @@ class SimulatedDataset(Sequence[Sample]):
         self.spec = spec
         self.cache: Path | None = None
         if cache is not None:
-            key = {**asdict(spec), "count": 0, "version": VERSION}
+            # What is off is left out, so that a new option leaves the names of older folders as they are.
+            on = {name: value for name, value in asdict(spec).items() if value is not False}
+            key = {**on, "count": 0, "version": VERSION}
             name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
             self.cache = Path(cache) / f"simulated-{spec.split}-{name}"
             self.cache.mkdir(parents=True, exist_ok=True)
@@ -190,9 +198,10 @@ class SimulatedDataset(Sequence[Sample]):
             str(rng.choice(["auto", "auto", "on", "off"])) if spec.variety > 0 and world.indoor else "auto"
         )
         renderer = Renderer(world, condition, spec.quality, headlamp, stage)
-        t, base = lookout.stand(world, rig, places, rng) if spec.raised else _stand(world, rng, spec.variety)
-        while not spec.raised and np.any(np.hypot(*(places[:, :2] - base[:2, 3]).T) < places[:, 2] + _AWAY_M):
-            t, base = _stand(world, rng, spec.variety)
+        if spec.raised:
+            t, base = lookout.stand(world, rig, places, rng)
+        else:
+            t, base = _stand_clear(world, rng, spec, places)
         sensor = sensors.ThermalSensor(
             spec.height,
             spec.width,
@@ -310,6 +319,22 @@ def _stand(
     if variety > 0:
         base[:3, 3] += base[:3, 1] * 0.25 * variety * rng.normal()
         base[:3, :3] = base[:3, :3] @ m.rotation_z(0.20 * variety * rng.normal())
+    return t, base
+
+
+def _stand_clear(
+    world: worlds.World, rng: np.random.Generator, spec: DatasetSpec, places: F32
+) -> tuple[float, NDArray[np.float64]]:
+    """As :func:`_stand`, away from all obstacles, N×3 x, y, radius; if the rig is to face one, near the nearest."""
+    for tries in count():
+        t, base = _stand(world, rng, spec.variety)
+        between = (places[:, :2] - base[:2, 3]) @ base[:2, :2]  # ahead, to the left
+        away = np.hypot(*between.T) - places[:, 2]
+        ahead = np.abs(between[:, 1]) < _ASIDE * between[:, 0]
+        if np.all(away >= _AWAY_M) and (
+            not spec.facing or tries >= _TRIES or np.any(ahead & (away < _BEFORE_M))
+        ):
+            break
     return t, base
 
 

@@ -69,6 +69,7 @@ class Settings(loop.LoopSettings):
     spectrum: str = "fused"
     samples: int = 3_000  # rendered pictures
     obstacles: int = 4_500  # more of them, of other worlds, with boxes and drums where the rig drives
+    facing: int = 1_000  # and more, right before one of these
     per_world: int = 4  # of them from one world: fewer is more worlds
     worlds: tuple[str, ...] = ("street", "trail", "warehouse", "trail", "street", "corridor")  # in turn
     real: int = 2  # pictures of a batch that are real
@@ -160,9 +161,13 @@ def worlds_of(settings: Settings) -> list[DatasetSpec]:
         worlds=settings.worlds,
         conditions=(*DatasetSpec.conditions, *UNLIT),
     )
-    if not settings.obstacles:
-        return [plain]
-    return [plain, replace(plain, count=settings.obstacles, seed=settings.seed + 1, obstacles=True)]
+    found = [plain] if settings.samples else []
+    cluttered = replace(plain, seed=settings.seed + 1, obstacles=True)
+    if settings.obstacles:
+        found.append(replace(cluttered, count=settings.obstacles))
+    if settings.facing:
+        found.append(replace(cluttered, count=settings.facing, seed=settings.seed + 2, facing=True))
+    return found
 
 
 def composition(step: int, settings: Settings) -> tuple[int, int, tuple[int, int]]:

@@ -87,7 +87,9 @@ def train(
     pairs = load_pairs(data)
     sampler = PairSampler(pairs, (names, vectors), settings.crop, settings.seed)
     networks = [load_depth(shipped(f"depth_{spectrum}")).model for spectrum in ("visible", "infrared")]
-    judged = replace(depth.DEFAULTS["visible"], samples=settings.samples, obstacles=0, seed=settings.seed)
+    judged = replace(
+        depth.DEFAULTS["visible"], samples=settings.samples, obstacles=0, facing=0, seed=settings.seed
+    )
     worlds = depth.worlds_of(judged) if settings.samples else []
     wholes = WholeSampler(
         [

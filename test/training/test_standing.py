@@ -125,8 +125,8 @@ def test_who_cannot_be_seen_is_in_no_picture_that_shows_him(sample, stock):
 def test_who_stands_behind_others_need_not_be_found(sample, stock):
     scene = changed(sample, stock)[0]
     (first, *_) = scene.objects
-    assert scene.hidden(first.box)
-    assert not scene.hidden(first.box, by=np.zeros_like(scene.body))
+    assert standing.hidden(first.box, scene.body)
+    assert not standing.hidden(first.box, np.zeros_like(scene.body))
 
 
 def test_what_is_nearer_stays_in_front(sample, stock):

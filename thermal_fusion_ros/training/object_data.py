@@ -30,7 +30,7 @@ from thermal_fusion_ros.training.data import (
     smooth_field,
 )
 from thermal_fusion_ros.training.depth_data import display, expose
-from thermal_fusion_ros.training.standing import Cutout, stand
+from thermal_fusion_ros.training.standing import Cutout, hidden, stand
 
 SIZE = (288, 384)  # height and width of a training picture
 SMALLEST = 12  # pixels, the longer side of a box that is worth finding
@@ -81,7 +81,7 @@ def simulated_pair(
 
     What is hardly visible at all has score 0, and so have machines that are no class of ours.
     """
-    scene = stand(sample, display(sample.counts).copy(), stock, rng or np.random.default_rng(0))
+    scene = stand(sample, display(sample.counts), stock, rng or np.random.default_rng(0))
     heat = {o.instance: o for o in sample.thermal_objects}
     objects = []
     for o in sample.objects:
@@ -91,7 +91,7 @@ def simulated_pair(
             Labelled(
                 o.label,
                 tuple(float(edge) for edge in o.box),  # type: ignore[arg-type]
-                1.0 if found and not scene.hidden(o.box) else 0.0,
+                1.0 if found and not hidden(o.box, scene.body) else 0.0,
                 tuple(name for name, there in seen.items() if there is not None and _shows(there)),
             )
         )

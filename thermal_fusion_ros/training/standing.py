@@ -59,11 +59,12 @@ class Scene:
     body: NDArray[np.bool_]
     objects: list[Labelled] = field(default_factory=list)
 
-    def hidden(self, box: tuple[float, ...], by: NDArray[np.bool_] | None = None) -> bool:
-        """Whether those who stand there (or `by`, H×W) cover the box, too much of it to be found."""
-        left, top, right, bottom = (max(0, round(edge)) for edge in box)
-        part = (self.body if by is None else by)[top:bottom, left:right]
-        return part.size > 0 and bool(part.mean() > HIDDEN)
+
+def hidden(box: tuple[float, ...], body: NDArray[np.bool_]) -> bool:
+    """Whether what covers the pixels `body`, H×W, covers too much of the box for anybody to find what is in it."""
+    left, top, right, bottom = (max(0, round(edge)) for edge in box)
+    part = body[top:bottom, left:right]
+    return part.size > 0 and bool(part.mean() > HIDDEN)
 
 
 def cutouts(pairs: list[Pair]) -> list[Cutout]:
@@ -176,7 +177,7 @@ def _stand_at(
     box = (left + edge, top + edge, left + columns - edge, top + rows - edge)
     whole = np.zeros_like(scene.body)
     whole[where] = body
-    scene.objects = [replace(o, score=0.0) if scene.hidden(o.box, whole) else o for o in scene.objects]
+    scene.objects = [replace(o, score=0.0) if hidden(o.box, whole) else o for o in scene.objects]
     scene.objects.append(Labelled(cutout.label, box, 1.0, tuple(seen_in)))
     scene.body |= whole
 

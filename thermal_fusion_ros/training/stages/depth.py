@@ -161,7 +161,7 @@ def worlds_of(settings: Settings) -> list[DatasetSpec]:
         worlds=settings.worlds,
         conditions=(*DatasetSpec.conditions, *UNLIT),
     )
-    found = [plain] if settings.samples else []
+    found = [plain]
     cluttered = replace(plain, seed=settings.seed + 1, obstacles=True)
     if settings.obstacles:
         found.append(replace(cluttered, count=settings.obstacles))

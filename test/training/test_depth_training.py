@@ -63,6 +63,16 @@ def test_a_crop_is_a_longer_lens():
     assert 2 + np.log(depth_data.NARROWEST) - 0.01 <= min(values) < max(values) <= 2.001
 
 
+def test_a_picture_with_a_larger_share_is_drawn_so_many_times_as_often():
+    images = np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1) * np.ones((1, 240, 320, 1), np.uint8)
+    targets = np.arange(3, dtype=np.float16).reshape(3, 1, 1) * 10 * np.ones((1, 240, 320), np.float16)
+    sampler = depth_data.DepthSampler(images, targets, [], seed=0, shares=[1, 3, 0])
+    drawn = np.concatenate([sampler.batch(step, 8, 0).target[:, 0, 0, 0] for step in range(30)])
+    counts = np.bincount(np.rint(drawn / 10).astype(int), minlength=3)
+    assert counts[2] == 0
+    assert 2 < counts[1] / counts[0] < 4.5
+
+
 def test_boxes_follow_the_crop():
     image = np.zeros((240, 320, 1), np.uint8)
     image[80:200, 100:140] = 255

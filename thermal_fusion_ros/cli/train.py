@@ -18,6 +18,7 @@ SETTINGS = (
         "whole",
         "obstacles",
         "facing",
+        "lit_nights",
         "raised",
         "simulated",
         "per_world",
@@ -111,6 +112,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=int, help="all but fusion with cross_attention: pictures to render")
     parser.add_argument("--obstacles", type=int, help="depth: more of them, with obstacles in the way")
     parser.add_argument("--facing", type=int, help="depth: and more of those, right before an obstacle")
+    parser.add_argument(
+        "--lit-nights",
+        type=int,
+        help="depth: how many times as often as others clear nights with lamps are shown",
+    )
     parser.add_argument("--simulated", type=int, help="objects: pictures of a batch that are rendered")
     parser.add_argument("--raised", type=int, help="objects: more of them, seen from poles and roofs")
     parser.add_argument(

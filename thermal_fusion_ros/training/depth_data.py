@@ -32,12 +32,13 @@ LITTLE_NOISE = (0.2, 3.0)  # grey levels: what rounding and another moment of th
 @dataclass(frozen=True)
 class SimulatedPictures:
     """N pictures as arrays: `rgb` N×H×W×3, `thermal` N×H×W (display), `target` N×H×W float16, see
-    :func:`target`; NaN where nothing is known.
+    :func:`target`; NaN where nothing is known. `conditions` of each, as the simulator names them.
     """
 
     rgb: Image
     thermal: Image
     target: NDArray[np.float16]
+    conditions: tuple[str, ...]
 
 
 def target(sample: Sample, metres: Floats | None = None) -> NDArray[np.float16]:
@@ -68,13 +69,16 @@ def pack(samples: Iterable[Sample], stock: Sequence[Cutout] = (), seed: int = 0)
     """
     rng = np.random.default_rng((seed, 6))
     columns: list[list[NDArray[Any]]] = [[], [], []]
+    conditions = []
     for s in samples:
+        conditions.append(str(s.facts["condition"]))
         scene = standing.stand(s, display(s.counts), stock, rng)
         goal = np.where(scene.unsure, UNKNOWN, target(s, scene.metres))
         for column, image in zip(columns, (scene.rgb, scene.thermal, goal), strict=True):
             column.append(image)
     # One column after the other: there are gigabytes of them.
-    return SimulatedPictures(*(np.stack(columns.pop(0)) for _ in range(3)))
+    rgb, thermal, goals = (np.stack(columns.pop(0)) for _ in range(3))
+    return SimulatedPictures(rgb, thermal, goals, tuple(conditions))
 
 
 @dataclass(frozen=True)
@@ -124,10 +128,19 @@ class DepthSampler:
     """Batches that depend on (seed, step) alone."""
 
     def __init__(
-        self, images: Image, targets: NDArray[np.float16], real: list[RealPicture], seed: int
+        self,
+        images: Image,
+        targets: NDArray[np.float16],
+        real: list[RealPicture],
+        seed: int,
+        shares: Sequence[int] | None = None,
     ) -> None:
-        """`images` N×H×W×C and `targets` N×H×W of the simulator; `real` pictures of about the same width."""
+        """`images` N×H×W×C and `targets` N×H×W of the simulator; `real` pictures of about the same width.
+
+        `shares`: how many times as often as one of share 1 each of `images` is drawn; None: all alike.
+        """
         self.images, self.targets, self.real, self.seed = images, targets, real, seed
+        self.lots = np.repeat(np.arange(len(images)), 1 if shares is None else shares)
 
     def batch(
         self, step: int, simulated: int, real: int, size: tuple[int, int] = SIZE, twice: int = 0
@@ -138,7 +151,7 @@ class DepthSampler:
         rng = np.random.default_rng((self.seed, step, 2))
         pictures, targets, boxes, teachers = [], [], [], []
         for _ in range(simulated):
-            index = int(rng.integers(len(self.images)))
+            index = int(self.lots[rng.integers(len(self.lots))])
             window = random_window(self.images.shape[1:3], rng)
             flip = rng.random() < 0.5
             pictures.append(cut(self.images[index], window, flip, cv2.INTER_AREA, size))

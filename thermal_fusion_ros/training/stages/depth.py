@@ -50,6 +50,7 @@ FARTHEST = 6.0  # nothing is said to be farther, the sky neither
 UNSUREST = 1.0  # of log uncertainty
 LARGE = 1.0  # of what a scale adds to the one before: bf16 has no digits to spare for +30 and then -30
 FAR_OFF = 1.5  # log error from which on an estimate is drawn nearer by its logarithm alone
+LIT_NIGHT = "night"
 UNLIT = ("night+unlit", "night+unlit+smoke")  # beside the usual conditions of the simulator
 EDGE_SCALES = 5  # fine: sharp steps, flat surfaces; coarse: what stands upright is as far at its top as below
 LEAST_STEADY = 0.02  # share of a picture that steadiness looks at once more
@@ -70,6 +71,7 @@ class Settings(loop.LoopSettings):
     samples: int = 3_000  # rendered pictures
     obstacles: int = 4_500  # more of them, of other worlds, with boxes and drums where the rig drives
     facing: int = 1_000  # and more, right before one of these
+    lit_nights: int = 1  # how many times as often as others a picture of a clear night with lamps is drawn
     per_world: int = 4  # of them from one world: fewer is more worlds
     worlds: tuple[str, ...] = ("street", "trail", "warehouse", "trail", "street", "corridor")  # in turn
     real: int = 2  # pictures of a batch that are real
@@ -119,7 +121,8 @@ def train(
         ]
     )
     real = real_pictures(pairs, settings.spectrum, fusion)
-    sampler = DepthSampler(images, simulated.target, real, settings.seed)
+    shares = [settings.lit_nights if name == LIT_NIGHT else 1 for name in simulated.conditions]
+    sampler = DepthSampler(images, simulated.target, real, settings.seed, shares)
     torch.manual_seed(settings.seed)
     model = DepthNet(channels=images.shape[3])
     if settings.start:

@@ -133,14 +133,14 @@ class DepthSampler:
         targets: NDArray[np.float16],
         real: list[RealPicture],
         seed: int,
-        shares: Sequence[int] | None = None,
+        shares: Sequence[int] | int = 1,
     ) -> None:
         """`images` N×H×W×C and `targets` N×H×W of the simulator; `real` pictures of about the same width.
 
-        `shares`: how many times as often as one of share 1 each of `images` is drawn; None: all alike.
+        `shares`: how many times as often as one of share 1 each of `images` is drawn; one number: all alike.
         """
         self.images, self.targets, self.real, self.seed = images, targets, real, seed
-        self.lots = np.repeat(np.arange(len(images)), 1 if shares is None else shares)
+        self.lots = np.repeat(np.arange(len(images)), shares)
 
     def batch(
         self, step: int, simulated: int, real: int, size: tuple[int, int] = SIZE, twice: int = 0

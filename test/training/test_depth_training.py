@@ -22,6 +22,7 @@ TINY = dataclasses.replace(
     samples=3,
     obstacles=3,
     facing=2,
+    nights=2,
     per_world=12,
     counted=3,
 )
@@ -71,6 +72,13 @@ def test_a_picture_with_a_larger_share_is_drawn_so_many_times_as_often():
     counts = np.bincount(np.rint(drawn / 10).astype(int), minlength=3)
     assert counts[2] == 0
     assert 2 < counts[1] / counts[0] < 4.5
+
+
+def test_further_worlds_are_none_of_the_others_and_half_of_them_at_night():
+    *before, nights = depth.worlds_of(dataclasses.replace(TINY, nights=6))
+    assert before == depth.worlds_of(dataclasses.replace(TINY, nights=0))
+    assert nights.seed not in {spec.seed for spec in before}
+    assert nights.conditions.count(depth.LIT_NIGHT) * 2 == len(nights.conditions)
 
 
 def test_boxes_follow_the_crop():

@@ -18,6 +18,7 @@ SETTINGS = (
         "whole",
         "obstacles",
         "facing",
+        "nights",
         "lit_nights",
         "raised",
         "simulated",
@@ -112,6 +113,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=int, help="all but fusion with cross_attention: pictures to render")
     parser.add_argument("--obstacles", type=int, help="depth: more of them, with obstacles in the way")
     parser.add_argument("--facing", type=int, help="depth: and more of those, right before an obstacle")
+    parser.add_argument("--nights", type=int, help="depth: and more, half of them on clear nights with lamps")
     parser.add_argument(
         "--lit-nights",
         type=int,

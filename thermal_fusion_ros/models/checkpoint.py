@@ -225,6 +225,37 @@ def load_denoiser(path: Path) -> Denoiser:
     return model.eval()
 
 
+def average(first: Path, second: Path, share: float, out: Path) -> None:
+    """Write (1 - share) × `first` + share × `second`: two runs of one network, the later begun with the earlier, are
+    often better together (Wortsman et al., Model soups, ICML 2022). What is counted is that of `first`.
+
+    :class:`InputError` when they are not of the same network.
+    """
+    if not 0 <= share <= 1:
+        raise InputError(f"share {share:g}: 0 (the first file alone) to 1 (the second alone)")
+    (facts, tensors), (others, further) = _read(first), _read(second)
+    for different in sorted((facts.keys() | others.keys()) - {"about"}):
+        if facts.get(different) != others.get(different):
+            raise InputError(
+                f"{second}: {different} is {others.get(different)!r}, that of {first} {facts.get(different)!r}; only "
+                "weights of one network can be averaged"
+            )
+    if "architecture" not in facts or _shapes(tensors) != _shapes(further):
+        raise InputError(f"{first}, {second}: not weights of one network of this package")
+    mean = {
+        name: ((1 - share) * t.float() + share * further[name].float()).to(t.dtype)
+        if t.is_floating_point()
+        else t
+        for name, t in tensors.items()
+    }
+    about = {"average": [first.name, second.name], "share": share}
+    _write(out, mean, facts | {"about": json.dumps(about)})
+
+
+def _shapes(tensors: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
 def _write(path: Path, tensors: dict[str, Any], metadata: dict[str, str]) -> None:
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, metadata)

@@ -51,6 +51,7 @@ UNSUREST = 1.0  # of log uncertainty
 LARGE = 1.0  # of what a scale adds to the one before: bf16 has no digits to spare for +30 and then -30
 FAR_OFF = 1.5  # log error from which on an estimate is drawn nearer by its logarithm alone
 LIT_NIGHT = "night"
+NIGHTS = (LIT_NIGHT, LIT_NIGHT, "day", "smoke")
 UNLIT = ("night+unlit", "night+unlit+smoke")  # beside the usual conditions of the simulator
 EDGE_SCALES = 5  # fine: sharp steps, flat surfaces; coarse: what stands upright is as far at its top as below
 LEAST_STEADY = 0.02  # share of a picture that steadiness looks at once more
@@ -71,6 +72,7 @@ class Settings(loop.LoopSettings):
     samples: int = 3_000  # rendered pictures
     obstacles: int = 4_500  # more of them, of other worlds, with boxes and drums where the rig drives
     facing: int = 1_000  # and more, right before one of these
+    nights: int = 0  # and more, every second one a clear night with lamps, two of each world
     lit_nights: int = 1  # how many times as often as others a picture of a clear night with lamps is drawn
     per_world: int = 4  # of them from one world: fewer is more worlds
     worlds: tuple[str, ...] = ("street", "trail", "warehouse", "trail", "street", "corridor")  # in turn
@@ -170,6 +172,10 @@ def worlds_of(settings: Settings) -> list[DatasetSpec]:
         found.append(replace(cluttered, count=settings.obstacles))
     if settings.facing:
         found.append(replace(cluttered, count=settings.facing, seed=settings.seed + 2, facing=True))
+    if settings.nights:
+        found.append(
+            replace(cluttered, count=settings.nights, seed=settings.seed + 3, per_world=2, conditions=NIGHTS)
+        )
     return found
 
 

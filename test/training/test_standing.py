@@ -149,8 +149,13 @@ def test_without_anybody_everything_stays(sample):
 
 
 def test_outlines_are_asked_of_nobody(sample, stock):
-    packed = depth_data.pack([sample] * 6, stock, seed=1)
-    plain = depth_data.pack([sample])
-    assert np.isnan(packed.target).any()
-    assert not np.isnan(plain.target).any()
-    assert np.isinf(packed.target[0]).sum() <= np.isinf(plain.target[0]).sum()
+    def both(rgb, thermal):
+        return np.dstack([rgb, thermal])
+
+    packed = depth_data.pack([sample] * 6, 6, both, stock, seed=1)
+    plain = depth_data.pack([sample], 1, both)
+    assert np.isnan(packed.targets).any()
+    assert not np.isnan(plain.targets).any()
+    assert np.isinf(packed.targets[0]).sum() <= np.isinf(plain.targets[0]).sum()
+    np.testing.assert_array_equal(plain.images[0], both(sample.rgb, depth_data.display(sample.counts)))
+    assert packed.conditions == 6 * plain.conditions

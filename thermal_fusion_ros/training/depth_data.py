@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -31,13 +30,12 @@ LITTLE_NOISE = (0.2, 3.0)  # grey levels: what rounding and another moment of th
 
 @dataclass(frozen=True)
 class SimulatedPictures:
-    """N pictures as arrays: `rgb` N×H×W×3, `thermal` N×H×W (display), `target` N×H×W float16, see
-    :func:`target`; NaN where nothing is known. `conditions` of each, as the simulator names them.
+    """N pictures as arrays: `images` N×H×W×C uint8, `targets` N×H×W float16, see :func:`target`; NaN where nothing is
+    known. `conditions` of each, as the simulator names them.
     """
 
-    rgb: Image
-    thermal: Image
-    target: NDArray[np.float16]
+    images: Image
+    targets: NDArray[np.float16]
     conditions: tuple[str, ...]
 
 
@@ -62,23 +60,30 @@ def display(counts: NDArray[np.uint16], config: ThermalConfig | None = None) -> 
     return view.display
 
 
-def pack(samples: Iterable[Sample], stock: Sequence[Cutout] = (), seed: int = 0) -> SimulatedPictures:
-    """Samples of a registered dataset as arrays, with some of `stock` stood in them.
+def pack(
+    samples: Iterable[Sample],
+    count: int,
+    picture: Callable[[Image, Image], Image],
+    stock: Sequence[Cutout] = (),
+    seed: int = 0,
+) -> SimulatedPictures:
+    """`count` samples of registered datasets of one size as arrays, with some of `stock` stood in them.
 
-    One sample is held at a time, for they are five times as large.
+    `picture` makes of a pair, H×W×3 and H×W, what is to be looked at, H×W×C. There are gigabytes of them: each goes
+    into its place at once, and no sample is kept.
     """
     rng = np.random.default_rng((seed, 6))
-    columns: list[list[NDArray[Any]]] = [[], [], []]
+    images, targets = np.empty(0, np.uint8), np.empty(0, np.float16)
     conditions = []
-    for s in samples:
-        conditions.append(str(s.facts["condition"]))
+    for k, s in enumerate(samples):
         scene = standing.stand(s, display(s.counts), stock, rng)
-        goal = np.where(scene.unsure, UNKNOWN, target(s, scene.metres))
-        for column, image in zip(columns, (scene.rgb, scene.thermal, goal), strict=True):
-            column.append(image)
-    # One column after the other: there are gigabytes of them.
-    rgb, thermal, goals = (np.stack(columns.pop(0)) for _ in range(3))
-    return SimulatedPictures(rgb, thermal, goals, tuple(conditions))
+        image = picture(scene.rgb, scene.thermal)
+        if k == 0:
+            images = np.empty((count, *image.shape), np.uint8)
+            targets = np.empty((count, *image.shape[:2]), np.float16)
+        images[k], targets[k] = image, np.where(scene.unsure, UNKNOWN, target(s, scene.metres))
+        conditions.append(str(s.facts["condition"]))
+    return SimulatedPictures(images, targets, tuple(conditions))
 
 
 @dataclass(frozen=True)

@@ -113,20 +113,21 @@ def train(
     whole = load_pairs(data)
     stock = cutouts(whole)
     pairs = [shrink(pair, STORED_WIDTH) for pair in whole]
-    samples = chain(*(SimulatedDataset(spec, cache).samples(workers) for spec in worlds_of(settings)))
-    simulated = pack(samples, stock, settings.seed)
+    specs = worlds_of(settings)
+    samples = chain(*(SimulatedDataset(spec, cache).samples(workers) for spec in specs))
     fusion = load_fusion(shipped("cross_attention")).model if settings.spectrum == "fused" else None
-    images = np.stack(
-        [
-            picture(settings.spectrum, rgb, thermal, fusion)
-            for rgb, thermal in zip(simulated.rgb, simulated.thermal, strict=True)
-        ]
+    simulated = pack(
+        samples,
+        sum(spec.count for spec in specs),
+        lambda rgb, thermal: picture(settings.spectrum, rgb, thermal, fusion),
+        stock,
+        settings.seed,
     )
     real = real_pictures(pairs, settings.spectrum, fusion)
     shares = [settings.lit_nights if name == LIT_NIGHT else 1 for name in simulated.conditions]
-    sampler = DepthSampler(images, simulated.target, real, settings.seed, shares)
+    sampler = DepthSampler(simulated.images, simulated.targets, real, settings.seed, shares)
     torch.manual_seed(settings.seed)
-    model = DepthNet(channels=images.shape[3])
+    model = DepthNet(channels=simulated.images.shape[3])
     if settings.start:
         take_up(model, depth_tensors(weights_at(settings.start)))
     path = out / f"depth_{settings.spectrum}.safetensors"

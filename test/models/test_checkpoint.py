@@ -6,7 +6,14 @@ import torch
 from safetensors.torch import save_file
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.models.checkpoint import load_fusion, load_objects, save_fusion, save_objects, shipped
+from thermal_fusion_ros.models.checkpoint import (
+    average,
+    load_fusion,
+    load_objects,
+    save_fusion,
+    save_objects,
+    shipped,
+)
 from thermal_fusion_ros.models.cross_attention import WIDTHS, CrossAttentionFusion
 from thermal_fusion_ros.models.guided_fusion import SHARED
 from thermal_fusion_ros.models.objects import ObjectHead
@@ -50,6 +57,22 @@ def test_digest_is_that_of_what_other_heads_read(saved):
     assert digest_with(model.head.weight) == first
     assert digest_with(model.up4.film.gamma_beta.weight) == first
     assert digest_with(model.merge[2].weight) != first
+
+
+def test_fusion_weights_are_averaged_where_their_words_keep_their_codes(saved, tmp_path):
+    path, model, centred = saved
+    other, mean = tmp_path / "other.safetensors", tmp_path / "mean.safetensors"
+    with torch.no_grad():
+        model.head.weight += 1
+    save_fusion(other, model, ["person", "car", "dog"], centred, {"step": 2})
+    average(path, other, 0.5, mean)
+    expected = load_fusion(path).vocabulary.codes
+    np.testing.assert_allclose(load_fusion(mean).vocabulary.codes, expected, atol=1e-6)
+    with torch.no_grad():
+        model.guidance.linear.weight += 0.1
+    save_fusion(other, model, ["person", "car", "dog"], centred, {"step": 3})
+    with pytest.raises(InputError, match="projection of texts"):
+        average(path, other, 0.5, mean)
 
 
 def test_broken_files_are_named(saved, tmp_path):

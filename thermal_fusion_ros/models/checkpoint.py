@@ -32,6 +32,7 @@ ARCHITECTURES: dict[str, type[nn.Module]] = {
     "diffusion": DiffusionFusion,
 }
 CODES = "vocabulary.codes"
+PROJECTION = "guidance.linear.weight"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def save_fusion(
     """Write `model` as fp16 with the codes of `nouns` (their centred CLIP vectors, N×512), atomically."""
     tensors = _halved(model)
     # Codes are those of the stored (fp16) projection, so baked words and encoded ones agree.
-    projection = tensors["guidance.linear.weight"].float()
+    projection = tensors[PROJECTION].float()
     tensors["guidance.mean"] = (
         model.guidance.mean.float().contiguous()
     )  # 2 KiB, for the same reason kept exact
@@ -229,7 +230,8 @@ def average(first: Path, second: Path, share: float, out: Path) -> None:
     """Write (1 - share) × `first` + share × `second`: two runs of one network, the later begun with the earlier, are
     often better together (Wortsman et al., Model soups, ICML 2022). What is counted is that of `first`.
 
-    :class:`InputError` when they are not of the same network.
+    :class:`InputError` when they are not of the same network, or give texts other codes: the mean of codes that are
+    baked in is not quite what the mean of projections, rounded, makes of the same words.
     """
     if not 0 <= share <= 1:
         raise InputError(f"share {share:g}: 0 (the first file alone) to 1 (the second alone)")
@@ -242,6 +244,11 @@ def average(first: Path, second: Path, share: float, out: Path) -> None:
             )
     if "architecture" not in facts or _shapes(tensors) != _shapes(further):
         raise InputError(f"{first}, {second}: not weights of one network of this package")
+    if CODES in tensors and not torch.equal(tensors[PROJECTION], further[PROJECTION]):
+        raise InputError(
+            f"{second}: its projection of texts is not that of {first}; runs of `train fusion --learns picture` that "
+            "start from one file keep it, and can be averaged"
+        )
     mean = {
         name: ((1 - share) * t.float() + share * further[name].float()).to(t.dtype)
         if t.is_floating_point()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 HELP = "train a network (stages: fusion, diffusion, depth, objects); resumes a run left in --out"
+TERMS = ("structure", "information", "difference")
 SETTINGS = (
     *(
         "steps",
@@ -39,6 +40,7 @@ SETTINGS = (
         "dropped",
         "text",
     ),
+    *TERMS,
     *("depth", "levels"),
 )
 
@@ -101,6 +103,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--distil", type=float, help="fusion: how much the teacher counts")
     parser.add_argument("--distil-edges", type=float, help="fusion: how much its edges count beside")
+    for term in TERMS:
+        parser.add_argument(f"--{term}", type=float, help="fusion: how much this term of the loss counts")
     parser.add_argument(
         "--learns", metavar="PART", help="fusion: train seen, picture or text alone (default all)"
     )

@@ -53,7 +53,7 @@ FAR_OFF = 1.5  # log error from which on an estimate is drawn nearer by its loga
 LIT_NIGHT = "night"
 NIGHTS = (LIT_NIGHT, LIT_NIGHT, "day", "smoke")
 UNLIT = ("night+unlit", "night+unlit+smoke")  # beside the usual conditions of the simulator
-EDGE_SCALES = 6  # fine: sharp steps, flat surfaces; coarse: what stands upright is as far at its top as below
+EDGE_SCALES = 5  # fine: sharp steps, flat surfaces; coarse: what stands upright is as far at its top as below
 LEAST_STEADY = 0.02  # share of a picture that steadiness looks at once more
 
 
@@ -292,7 +292,7 @@ def simulated_terms(
     absolute = error.abs()
     likelihood = (absolute.detach() * torch.exp(-log_sigma) + log_sigma) * weight
     edges = torch.zeros(())
-    for _ in range(EDGE_SCALES):  # differences of neighbours, 1, 2, 4, ... 32 pixels apart
+    for _ in range(EDGE_SCALES):  # differences of neighbours, 1, 2, 4, 8 and 16 pixels apart
         for axis in (2, 3):
             both = weight.narrow(axis, 1, weight.shape[axis] - 1) * weight.narrow(
                 axis, 0, weight.shape[axis] - 1

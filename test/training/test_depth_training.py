@@ -92,7 +92,7 @@ def test_boxes_follow_the_crop():
     for step in range(12):
         batch = sampler.batch(step, 1, 1)
         for index, x0, y0, x1, y1, metres in batch.boxes:
-            shown = batch.image[int(index), 0]
+            shown = batch.shown()[int(index), 0].numpy()
             inside = shown[int(y0) + 2 : int(y1) - 2, int(x0) + 2 : int(x1) - 2].mean()
             assert inside > shown[: max(int(y0) - 3, 1)].mean() + 0.3
             assert metres == 1.7
@@ -105,8 +105,9 @@ def test_the_last_of_a_batch_are_seen_again_with_a_little_noise():
     real = depth_data.RealPicture(images[0], ())
     sampler = depth_data.DepthSampler(images, np.zeros((3, 240, 320), np.float16), [real], seed=1)
     batch = sampler.batch(0, 2, 1, twice=2)
-    assert (len(batch.image), len(batch.target), batch.again) == (5, 2, 2)
-    change = np.abs(batch.image[-2:] - batch.image[1:3])
+    shown = batch.shown()
+    assert (len(batch.image), len(batch.target), len(shown)) == (3, 2, 5)
+    change = (shown[-2:] - shown[1:3]).abs()
     assert 0 < change.mean() < 4 / 255
 
 

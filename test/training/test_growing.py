@@ -42,6 +42,20 @@ def test_new_channels_are_there_to_be_used_and_weights_are_firm(monkeypatch):
     assert second.grad[:24, 16:].abs().max() > 0
 
 
+def test_a_network_with_more_blocks_computes_what_it_did_without():
+    small = trained()
+    small.up4.mix[-1], small.up2.mix[-1] = torch.nn.Identity(), torch.nn.Identity()
+    large = DepthNet(channels=1)
+    take_up(large, small.state_dict())
+    picture = torch.rand(1, 1, 64, 96)
+    with torch.no_grad():
+        for mine, its in zip(large.eval()(picture), small(picture), strict=True):
+            torch.testing.assert_close(mine, its, rtol=1e-3, atol=1e-3)
+    large.train()
+    large(picture)[0].sum().backward()
+    assert large.up4.mix[-1].body[-1].weight.grad.abs().max() > 0  # and it will be used
+
+
 def test_another_architecture_is_refused():
     with pytest.raises(InputError, match="another architecture"):
         take_up(DepthNet(channels=1), DepthNet(channels=3).state_dict())

@@ -147,7 +147,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="diffusion, depth, objects: where rendered pictures are kept",
     )
     parser.add_argument(
-        "--workers", type=int, default=0, help="diffusion, depth, objects: processes that render"
+        "--workers",
+        type=int,
+        default=0,
+        help="diffusion, depth, objects: processes that render (and make batches)",
     )
 
 

@@ -57,15 +57,15 @@ def _openvino(graph: PerceptionGraph, height: int, width: int, config: EngineCon
 
 
 def _torch(graph: PerceptionGraph, height: int, width: int, config: EngineConfig) -> Engine:
-    from thermal_fusion_ros.engine.torch_backend import TorchEngine
+    from thermal_fusion_ros.engine import torch_backend
 
-    return TorchEngine(graph, height, width, config)
+    return torch_backend.engine(graph, height, width, config)
 
 
 def _torch_eager(graph: PerceptionGraph, height: int, width: int, config: EngineConfig) -> Engine:
     from thermal_fusion_ros.engine.torch_backend import TorchEngine
 
-    return TorchEngine(graph, height, width, config, channels_last=False)
+    return TorchEngine(graph, config, channels_last=False)
 
 
 def _tensorrt(graph: PerceptionGraph, height: int, width: int, config: EngineConfig) -> Engine:

@@ -13,21 +13,20 @@ import logging
 import threading
 import time
 import warnings
-from contextlib import nullcontext
 from types import ModuleType, TracebackType
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from thermal_fusion_ros.config import EngineConfig
 from thermal_fusion_ros.engine.base import Outputs, check, first_line
+from thermal_fusion_ros.engine.buffers import Buffers
 from thermal_fusion_ros.engine.cache import EngineCache
 from thermal_fusion_ros.engine.choice import gpu_facts
 from thermal_fusion_ros.engine.torch_backend import TYPES
-from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
+from thermal_fusion_ros.models.graph import PerceptionGraph
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ class TensorRtEngine:
         precision = "f16" if config.precision == "auto" else config.precision
         self.name = f"tensorrt-{precision}"
         self.outputs = graph.outputs
-        self._allocate(height, width, TYPES[precision])
+        self._buffers = Buffers(height, width, TYPES[precision], DEVICE)
         key = cache.key(
             graph, "tensorrt", size=f"{width}x{height}", precision=precision, **versions(self._library)
         )
@@ -71,31 +70,16 @@ class TensorRtEngine:
             module = self._compile(graph, TYPES[precision])
         # Before CUDA graphs: saving traces the module once more.
         cache.store(
-            key, lambda folder: self._library.save(module, str(folder / FILE), arg_inputs=list(self._inputs))
+            key,
+            lambda folder: self._library.save(
+                module, str(folder / FILE), arg_inputs=list(self._buffers.inputs)
+            ),
         )
         self._use(module)
 
     def run(self, rgb: NDArray[np.uint8], thermal: NDArray[np.uint8], code: NDArray[np.float32]) -> Outputs:
         """See :meth:`Engine.run`."""
-        arrays: tuple[NDArray[Any], ...] = (rgb, thermal, code)
-        for host, array in zip(self._sent, arrays, strict=True):
-            np.copyto(host.numpy()[0], array)
-        with torch.no_grad(), torch.cuda.stream(self._stream) if self._stream else nullcontext():
-            for host, staged, typed in zip(self._sent, self._staged, self._inputs, strict=True):
-                typed.copy_(staged.copy_(host, non_blocking=True))
-            for host, image in zip(self._received, self._module(*self._inputs), strict=True):
-                host.copy_(image, non_blocking=True)
-        if self._stream:
-            self._stream.synchronize()
-        return {name: host.numpy()[0] for name, host in zip(self.outputs, self._received, strict=True)}
-
-    def _allocate(self, height: int, width: int, dtype: torch.dtype) -> None:
-        self._stream = torch.cuda.Stream() if DEVICE == "cuda" else None
-        examples = example_inputs(height, width)
-        self._sent = [pinned(x) for x in examples]
-        self._staged = [x.to(DEVICE) for x in examples]
-        self._inputs = [x.to(DEVICE, dtype) for x in examples]  # TensorRT never sees a byte
-        self._received: list[Tensor] = []
+        return self._buffers.run(self.outputs, rgb, thermal, code)
 
     def _compile(self, graph: PerceptionGraph, dtype: torch.dtype) -> Any:
         compile_ = self._library.dynamo.compile
@@ -105,18 +89,13 @@ class TensorRtEngine:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporter and the compiler, about their own internals
             typed = copy.deepcopy(graph).to(DEVICE, dtype).eval()
-            program = torch.export.export(typed, tuple(self._inputs))
-            return compile_(program, arg_inputs=list(self._inputs), **options)
+            program = torch.export.export(typed, tuple(self._buffers.inputs))
+            return compile_(program, arg_inputs=list(self._buffers.inputs), **options)
 
     def _use(self, module: Any) -> None:
         """Record `module` as a CUDA graph, and make room for its outputs."""
         # Entered for good: the mode is the library's, not the module's.
-        self._module = self._library.runtime.enable_cudagraphs(module).__enter__()
-        with torch.no_grad(), torch.cuda.stream(self._stream) if self._stream else nullcontext():
-            outputs = self._module(*self._inputs)
-        if self._stream:
-            self._stream.synchronize()
-        self._received = [pinned(output) for output in outputs]
+        self._buffers.connect(self._library.runtime.enable_cudagraphs(module).__enter__())
 
 
 class Progress:
@@ -171,8 +150,3 @@ def versions(torch_tensorrt: ModuleType) -> dict[str, str]:
         "tensorrt": tensorrt.__version__,
         **gpu_facts(),
     }
-
-
-def pinned(like: Tensor) -> Tensor:
-    """Host memory that the GPU reads and writes by itself, of the shape and type of `like`."""
-    return torch.empty(like.shape, dtype=like.dtype, pin_memory=DEVICE == "cuda")

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from thermal_fusion_ros.config import ThermalConfig
 from thermal_fusion_ros.frames import ThermalFrame, ThermalKind
 from thermal_fusion_ros.models.depth import NATIVE_WIDTH
 from thermal_fusion_ros.sensing.thermal import ThermalProcessor
 from thermal_fusion_ros.simulation.dataset import Sample
-from thermal_fusion_ros.training import standing
+from thermal_fusion_ros.training import distributed, standing
 from thermal_fusion_ros.training.data import Floats, Image, Labelled, Pair
+from thermal_fusion_ros.training.exposure import a_little_noise, exposed
 from thermal_fusion_ros.training.standing import Cutout
 
 SKY, UNKNOWN = np.float16(np.inf), np.float16(np.nan)
@@ -25,7 +28,6 @@ STORED_WIDTH, STORED_HEIGHT = 400, 300  # of the pictures that windows are cut f
 HEIGHT_M = {"person": 1.7, "car": 1.5, "truck": 3.0, "bus": 3.0, "bicycle": 1.6, "motorcycle": 1.5}
 NARROWEST = 0.72  # crop width, share of the picture's
 NARROWEST_REAL = 0.5  # there are few of them
-LITTLE_NOISE = (0.2, 3.0)  # grey levels: what rounding and another moment of the same scene change
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,10 @@ def pack(
     `picture` makes of a pair, H×W×3 and H×W, what is to be looked at, H×W×C. There are gigabytes of them: each goes
     into its place at once, and no sample is kept.
     """
-    rng = np.random.default_rng((seed, 6))
     images, targets = np.empty(0, np.uint8), np.empty(0, np.float16)
     conditions = []
     for k, s in enumerate(samples):
-        scene = standing.stand(s, display(s.counts), stock, rng)
+        scene = standing.stand(s, display(s.counts), stock, np.random.default_rng((seed, 6, k)))
         image = picture(scene.rgb, scene.thermal)
         if k == 0:
             images = np.empty((count, *image.shape), np.uint8)
@@ -88,18 +89,25 @@ def pack(
 
 @dataclass(frozen=True)
 class DepthBatch:
-    """`image` B×C×H×W in [0, 1]. The first `len(target)` are simulated: `target` S×1×H×W, infinite: sky, NaN: unknown.
+    """`image` B×C×H×W uint8. The first `len(target)` are simulated: `target` S×1×H×W, infinite: sky, NaN: unknown.
 
     `boxes`: of real pictures, (index in the batch, x0, y0, x1, y1, metres of height), pixels. `teacher` R×2×H×W:
-    log depth and log uncertainty that other networks give for the real pictures, or None. The last `again` are those
-    before them once more, with a little other noise.
+    log depth and log uncertainty that other networks give for the real pictures, or None. `seed` of what a camera makes
+    of them; the last `again` are seen once more, with a little other noise.
     """
 
-    image: Floats
+    image: Image
     target: Floats
     boxes: tuple[tuple[float, ...], ...]
     teacher: Floats | None
+    seed: tuple[int, ...]
     again: int = 0
+
+    def shown(self) -> Tensor:
+        """(B + again)×C×H×W in [0, 1], on the device that trains: each picture exposed in its own way."""
+        rng = np.random.default_rng(self.seed)
+        pictures = exposed(distributed.tensor(self.image), rng)
+        return torch.cat([pictures, a_little_noise(pictures[len(pictures) - self.again :], rng)])
 
 
 @dataclass(frozen=True)
@@ -175,13 +183,12 @@ class DepthSampler:
                     for layer in picture.teacher
                 )
                 teachers.append(np.stack([log_depth + shift, log_sigma]))
-        shown = [expose(p, rng) for p in pictures]
-        shown += [a_little_noise(p, rng) for p in shown[len(shown) - twice :]]
         return DepthBatch(
-            np.ascontiguousarray(np.stack(shown).transpose(0, 3, 1, 2)),
+            np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2)),
             np.stack(targets)[:, None].astype(np.float32),
             tuple(boxes),
             np.stack(teachers).astype(np.float32) if teachers else None,
+            (self.seed, step, 3),
             twice,
         )
 
@@ -234,28 +241,3 @@ def _boxes(
                 x0, x1 = width - x1, width - x0
             found.append((x0, y0, x1, y1, HEIGHT_M[o.label]))
     return found
-
-
-def expose(image: Floats, rng: np.random.Generator) -> Floats:
-    """Other exposures, tints, curves, blur and noise; uint8 H×W×C -> float32 in [0, 1]."""
-    picture: Floats = image.astype(np.float32) / 255
-    picture = picture.reshape(*picture.shape[:2], -1)
-    if rng.random() < 0.8:
-        picture = picture ** float(np.exp(rng.normal(0, 0.3)))
-        gain = np.exp(rng.normal(0, 0.2)) * np.exp(rng.normal(0, 0.06, picture.shape[2]))
-        picture = picture * gain.astype(np.float32) + np.float32(rng.normal(0, 0.05))
-    if rng.random() < 0.25:
-        picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.4, 1.3))).reshape(picture.shape)
-    if rng.random() < 0.5:
-        noise = rng.standard_normal(picture.shape, np.float32)
-        picture = picture + noise * np.float32(rng.uniform(0, 0.04))
-    if rng.random() < 0.15:  # grey: colour must not be all
-        picture = np.repeat(picture.mean(2, keepdims=True), picture.shape[2], 2)
-    return np.clip(picture, 0, 1).astype(np.float32)
-
-
-def a_little_noise(image: Floats, rng: np.random.Generator) -> Floats:
-    """The picture H×W×C in [0, 1] with noise that nobody would see."""
-    levels = np.exp(rng.uniform(*np.log(LITTLE_NOISE)))
-    noise = rng.standard_normal(image.shape, np.float32)
-    return np.asarray(image + noise * np.float32(levels / 255), np.float32)

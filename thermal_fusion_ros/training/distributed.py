@@ -42,6 +42,7 @@ def start() -> None:
     """Meet the other processes, if there are any."""
     if torch.cuda.is_available():
         torch.cuda.set_device(device())
+        torch.backends.cudnn.benchmark = True  # batches are all of one size
     if size() > 1 and not dist.is_initialized():
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
 

@@ -1,7 +1,7 @@
-"""A network that goes on from the weights of a narrower one, or of its own kind, as if it had never been written.
+"""A network that goes on from the weights of a smaller one, or of its own kind, as if it had never been written.
 
-What a narrower one computes is kept: the first channels are its own, and nobody listens to the new ones yet (as in Chen
-et al., Net2Net, ICLR 2016).
+What a smaller one computes is kept: the first channels are its own, and nobody listens to the new ones yet; new
+residual blocks add nothing yet (as in Chen et al., Net2Net, ICLR 2016).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.models.depth import Residual
 
 # Frobenius norm of a convolution before normalisation, per root of its rank, after ten thousand steps of Muon. Files
 # hold smaller weights (checkpoint.tamed), and what is smaller would be moved the more by the same rate.
@@ -20,10 +21,11 @@ FIRM = 7.0
 
 @torch.no_grad()
 def take_up(model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Fill `model` with `tensors` of the same names and at most the same sizes.
+    """Fill `model` with `tensors` of the same names, but for those of new residual blocks, and at most the same sizes.
 
     Raises :class:`InputError` when they are of another architecture.
     """
+    tensors = _with_new_blocks(model, tensors)
     own = model.state_dict()
     if own.keys() != tensors.keys() or any(
         mine.dim() != tensors[name].dim()
@@ -43,6 +45,16 @@ def take_up(model: nn.Module, tensors: dict[str, Tensor]) -> None:
         for layer, norm in pairwise(block.children()) if isinstance(block, nn.Sequential) else ():
             if isinstance(layer, nn.Conv2d) and layer.bias is None and isinstance(norm, nn.BatchNorm2d):
                 _firm(layer, norm, len(tensors[_name_of(model, layer)]))
+
+
+def _with_new_blocks(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`tensors` and those of the residual blocks of `model` that they have none of, which add nothing as yet."""
+    known = dict(tensors)
+    for name, block in model.named_modules():
+        if isinstance(block, Residual) and not any(given.startswith(f"{name}.") for given in tensors):
+            nn.init.zeros_(block.body[-1].weight)  # type: ignore[arg-type]
+            known |= {f"{name}.{its}": tensor.clone() for its, tensor in block.state_dict().items()}
+    return known
 
 
 def _name_of(model: nn.Module, layer: nn.Module) -> str:

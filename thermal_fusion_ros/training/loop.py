@@ -191,7 +191,6 @@ def _read(path: Path) -> dict[str, Any]:
 
 @torch.no_grad()
 def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
-    for mine, new in zip(average.parameters(), model.parameters(), strict=True):
-        mine.lerp_(new, 1 - decay)
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
     for counted, count in zip(average.buffers(), model.buffers(), strict=True):
         counted.copy_(count)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # quintic iteration; drives all singular values towards 1
 ITERATIONS = 5
@@ -25,29 +25,33 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update."""
         for group in self.param_groups:
+            moved: dict[tuple[int, int], list[tuple[torch.Tensor, torch.Tensor]]] = {}
             for weight in group["params"]:
                 if weight.grad is None:
                     continue
                 state = self.state[weight]
                 average = state.setdefault("average", torch.zeros_like(weight))
                 average.lerp_(weight.grad, 1 - group["momentum"])
-                nesterov = weight.grad.lerp(average, group["momentum"])
-                update = orthogonal(nesterov.flatten(1)).view_as(weight)
-                tall = max(1.0, weight.shape[0] / weight[0].numel()) ** 0.5
-                weight.add_(update, alpha=-group["lr"] * tall)
+                nesterov = weight.grad.lerp(average, group["momentum"]).flatten(1)
+                moved.setdefault((nesterov.shape[0], nesterov.shape[1]), []).append((weight, nesterov))
+            for (rows, columns), those in moved.items():  # of one size together: a GPU has many hands
+                tall = max(1.0, rows / columns) ** 0.5
+                updates = orthogonal(torch.stack([nesterov for _, nesterov in those]))
+                for (weight, _), update in zip(those, updates, strict=True):
+                    weight.add_(update.view_as(weight), alpha=-group["lr"] * tall)
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """The nearest matrix M×N with singular values of about 1."""
+def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
+    """The nearest matrices, ...×M×N, with singular values of about 1."""
     a, b, c = NEWTON_SCHULZ
-    x = matrix / (matrix.norm() + 1e-7)
-    tall = x.shape[0] > x.shape[1]
+    x = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    tall = x.shape[-2] > x.shape[-1]
     if tall:
-        x = x.T
+        x = x.mT
     for _ in range(ITERATIONS):
-        square = x @ x.T
+        square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
-    return x.T if tall else x
+    return x.mT if tall else x
 
 
 def split(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -29,7 +29,8 @@ from thermal_fusion_ros.training.data import (
     resized,
     smooth_field,
 )
-from thermal_fusion_ros.training.depth_data import display, expose
+from thermal_fusion_ros.training.depth_data import display
+from thermal_fusion_ros.training.exposure import expose
 from thermal_fusion_ros.training.standing import Cutout, hidden, stand
 
 SIZE = (288, 384)  # height and width of a training picture

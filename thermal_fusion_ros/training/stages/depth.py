@@ -27,8 +27,8 @@ from thermal_fusion_ros.models.depth import STRIDE, DepthNet, assemble, native_s
 from thermal_fusion_ros.models.graph import FUSION_STRIDE
 from thermal_fusion_ros.models.guidance import CODE_DIM
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
-from thermal_fusion_ros.training import loop
-from thermal_fusion_ros.training.data import Image, Pair, load_pairs
+from thermal_fusion_ros.training import distributed, loop
+from thermal_fusion_ros.training.data import Floats, Image, Pair, load_pairs
 from thermal_fusion_ros.training.depth_data import (
     SIZE,
     SMALL_SIZE,
@@ -37,11 +37,13 @@ from thermal_fusion_ros.training.depth_data import (
     DepthBatch,
     DepthSampler,
     RealPicture,
+    SimulatedPictures,
     pack,
     shrink,
 )
 from thermal_fusion_ros.training.depth_loss import trust_in, weighted_mean
 from thermal_fusion_ros.training.growing import take_up
+from thermal_fusion_ros.training.prefetch import Prefetched
 from thermal_fusion_ros.training.standing import cutouts
 
 SPECTRA = ("visible", "infrared", "fused")
@@ -53,7 +55,7 @@ FAR_OFF = 1.5  # log error from which on an estimate is drawn nearer by its loga
 LIT_NIGHT = "night"
 NIGHTS = (LIT_NIGHT, LIT_NIGHT, "day", "smoke")
 UNLIT = ("night+unlit", "night+unlit+smoke")  # beside the usual conditions of the simulator
-EDGE_SCALES = 5  # fine: sharp steps, flat surfaces; coarse: what stands upright is as far at its top as below
+EDGE_SCALES = 6  # fine: sharp steps, flat surfaces; coarse: what stands upright is as far at its top as below
 LEAST_STEADY = 0.02  # share of a picture that steadiness looks at once more
 
 
@@ -105,6 +107,8 @@ def train(
 ) -> Path:
     """Train, resuming from ``out``; returns the path of the fp16 weights. `cache` keeps rendered pictures.
 
+    `workers` processes render, and then make batches ahead of their steps: on a GPU one would not keep up.
+
     The fused network learns, on real pictures, from the visible and the infrared one, whichever is surer: both must be
     among the shipped weights. Raises :class:`InputError` when something is missing.
     """
@@ -123,36 +127,54 @@ def train(
         stock,
         settings.seed,
     )
-    real = real_pictures(pairs, settings.spectrum, fusion)
+    return train_on(
+        simulated, real_pictures(pairs, settings.spectrum, fusion), out, settings, workers, stop_at
+    )
+
+
+def train_on(
+    simulated: SimulatedPictures,
+    real: list[RealPicture],
+    out: Path,
+    settings: Settings,
+    workers: int = 0,
+    stop_at: int | None = None,
+) -> Path:
+    """:func:`train` with pictures that are made already."""
     shares = [settings.lit_nights if name == LIT_NIGHT else 1 for name in simulated.conditions]
     sampler = DepthSampler(simulated.images, simulated.targets, real, settings.seed, shares)
     torch.manual_seed(settings.seed)
     model = DepthNet(channels=simulated.images.shape[3])
     if settings.start:
         take_up(model, depth_tensors(weights_at(settings.start)))
+    model.to(distributed.device())
     path = out / f"depth_{settings.spectrum}.safetensors"
 
+    def batch(step: int) -> DepthBatch:
+        return sampler.batch(step, *composition(step, settings), settings.twice)
+
+    batches = Prefetched(batch, settings.steps, workers)
+
     def terms(step: int) -> dict[str, Tensor]:
-        batch = sampler.batch(step, *composition(step, settings), settings.twice)
-        return loss_terms(model, batch, settings)
+        return loss_terms(model, batches(step), settings)
 
     def save(average: nn.Module, step: int) -> None:
         save_depth(path, average, settings.spectrum, {"settings": asdict(settings), "step": step})
 
     loop.run(model, terms, save, out, settings, stop_at=stop_at)
     if settings.counted and (stop_at is None or stop_at >= settings.steps):
-        count_again(path, settings, sampler)
+        count_again(path, settings, sampler, workers)
     return path
 
 
-def count_again(path: Path, settings: Settings, sampler: DepthSampler) -> None:
+def count_again(path: Path, settings: Settings, sampler: DepthSampler, workers: int = 0) -> None:
     """Measure batch normalisation of finished weights: that of the run was of its last few batches, and not of the
     averaged weights (Izmailov et al., Averaging Weights Leads to Wider Optima, UAI 2018).
     """
-    model = load_depth(path).model
+    model = load_depth(path).model.to(distributed.device())
     parts = composition(settings.steps, settings)
-    batches = (sampler.batch(step, *parts, settings.twice).image for step in range(settings.counted))
-    update_bn((torch.from_numpy(image) for image in batches), model)
+    batches = Prefetched(lambda step: sampler.batch(step, *parts, settings.twice), settings.counted, workers)
+    update_bn((batches(step).shown() for step in range(settings.counted)), model)
     save_depth(path, model.eval(), settings.spectrum, {"settings": asdict(settings), "step": settings.steps})
 
 
@@ -251,8 +273,9 @@ def as_input(image: Image, stride: int) -> Tensor:
 
 def loss_terms(model: DepthNet, batch: DepthBatch, settings: Settings) -> dict[str, Tensor]:
     """Every weighted term of the loss of one batch."""
-    with torch.autocast("cpu", torch.bfloat16):
-        scales = model.scales(torch.from_numpy(batch.image).to(memory_format=torch.channels_last))
+    shown = batch.shown().to(memory_format=torch.channels_last)
+    with distributed.autocast():
+        scales = model.scales(shown)
     scales = [scale.float() for scale in scales]
     log_depth, log_sigma = assemble(scales)
     terms: dict[str, Tensor] = {}
@@ -260,13 +283,13 @@ def loss_terms(model: DepthNet, batch: DepthBatch, settings: Settings) -> dict[s
         log_depth, once_more = log_depth[: -batch.again], log_depth[-batch.again :]
         log_sigma = log_sigma[: -batch.again]
         terms["steady"] = settings.steady * unsteadiness(log_depth[-batch.again :], once_more)
-    target = torch.from_numpy(batch.target)
+    target = distributed.tensor(batch.target)
     count = len(target)
     terms |= simulated_terms(log_depth[:count], log_sigma[:count].clamp(-5, UNSUREST), target, settings)
     terms["bounds"] = settings.bounds * beyond_bounds(scales, log_depth, log_sigma)
     terms["labels"] = settings.labels * label_loss(log_depth, batch.boxes)
     if batch.teacher is not None:
-        opinion = torch.from_numpy(batch.teacher)
+        opinion = distributed.tensor(batch.teacher)
         weight = trust_in(opinion[:, 1:])
         difference = log_depth[count:] - opinion[:, :1]
         difference = difference - weighted_mean(difference, weight)  # believed up to a factor
@@ -291,8 +314,8 @@ def simulated_terms(
     relative = torch.expm1(error.clamp(max=FAR_OFF)).abs() * weight
     absolute = error.abs()
     likelihood = (absolute.detach() * torch.exp(-log_sigma) + log_sigma) * weight
-    edges = torch.zeros(())
-    for _ in range(EDGE_SCALES):  # differences of neighbours, 1, 2, 4, 8 and 16 pixels apart
+    edges = torch.zeros((), device=error.device)
+    for _ in range(EDGE_SCALES):  # differences of neighbours, 1, 2, 4, ... 32 pixels apart
         for axis in (2, 3):
             both = weight.narrow(axis, 1, weight.shape[axis] - 1) * weight.narrow(
                 axis, 0, weight.shape[axis] - 1
@@ -327,26 +350,30 @@ def label_loss(log_depth: Tensor, boxes: tuple[tuple[float, ...], ...]) -> Tenso
     """What labelled objects of known height say: the ratios of their distances, the ground at their feet, and that
     what is seen above their heads is behind them.
     """
-    losses = []
-    by_picture: dict[int, list[tuple[Tensor, float]]] = {}
-    for index, x0, y0, x1, y1, metres in boxes:
-        image = log_depth[int(index), 0]
-        width, height = x1 - x0, y1 - y0
-        own = _mean(image, x0 + 0.3 * width, y0 + 0.2 * height, x1 - 0.3 * width, y1 - 0.2 * height)
-        feet = _mean(image, x0, y1 + 0.01 * height, x1, y1 + 0.06 * height + 1)
-        above = _mean(image, x0, y0 - 0.15 * height - 1, x1, y0 - 0.05 * height)
-        losses += [0.5 * (feet - own).abs(), 0.5 * torch.relu(own - above)]
-        # depth = metres * f / height: the same unknown factor for all objects of a picture
-        by_picture.setdefault(int(index), []).append((own, float(np.log(metres / height))))
-    for found in by_picture.values():
-        for i in range(1, len(found)):
-            (first, a), (second, b) = found[i - 1], found[i]
-            losses.append(((first - second) - (a - b)).abs())
-    return torch.stack(losses).mean() if losses else torch.zeros(())
+    if not boxes:
+        return torch.zeros((), device=log_depth.device)
+    index, x0, y0, x1, y1, metres = np.array(boxes, np.float32).T
+    width, height = x1 - x0, y1 - y0
+    pictures = log_depth[torch.from_numpy(index.astype(np.int64)), 0]
+    own = _means(pictures, x0 + 0.3 * width, y0 + 0.2 * height, x1 - 0.3 * width, y1 - 0.2 * height)
+    feet = _means(pictures, x0, y1 + 0.01 * height, x1, y1 + 0.06 * height + 1)
+    above = _means(pictures, x0, y0 - 0.15 * height - 1, x1, y0 - 0.05 * height)
+    losses = [0.5 * (feet - own).abs(), 0.5 * torch.relu(own - above)]
+    # depth = metres * f / height: the same unknown factor for all objects of a picture
+    scaled = own - distributed.tensor(np.log(metres / height))
+    together = np.flatnonzero(np.diff(index) == 0)  # with the next one, in the same picture
+    losses.append((scaled[together] - scaled[together + 1]).abs())
+    return torch.cat(losses).mean()
 
 
-def _mean(image: Tensor, x0: float, y0: float, x1: float, y1: float) -> Tensor:
-    height, width = image.shape
-    left, top = min(max(int(x0), 0), width - 1), min(max(int(y0), 0), height - 1)
-    right, bottom = min(max(int(x1) + 1, left + 1), width), min(max(int(y1) + 1, top + 1), height)
-    return image[top:bottom, left:right].mean()
+def _means(pictures: Tensor, x0: Floats, y0: Floats, x1: Floats, y1: Floats) -> Tensor:
+    """Mean of each of the pictures N×H×W over its own rectangle, N."""
+    height, width = pictures.shape[1:]
+    left, top = (np.clip(edge.astype(np.int64), 0, most - 1) for edge, most in ((x0, width), (y0, height)))
+    right = np.clip(x1.astype(np.int64) + 1, left + 1, width)
+    bottom = np.clip(y1.astype(np.int64) + 1, top + 1, height)
+    columns, rows = np.arange(width), np.arange(height)
+    across = (columns >= left[:, None]) & (columns < right[:, None])
+    down = (rows >= top[:, None]) & (rows < bottom[:, None])
+    weights = (distributed.tensor(inside / inside.sum(1, keepdims=True)).float() for inside in (down, across))
+    return torch.einsum("nhw,nh,nw->n", pictures, *weights)

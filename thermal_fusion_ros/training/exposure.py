@@ -38,7 +38,8 @@ def exposed(pictures: Tensor, rng: np.random.Generator) -> Tensor:
 
 def a_little_noise(pictures: Tensor, rng: np.random.Generator) -> Tensor:
     """The pictures B×C×H×W in [0, 1] with noise that nobody would see."""
-    levels = np.exp(rng.uniform(*np.log(LITTLE_NOISE), len(pictures)))
+    least, most = np.log(LITTLE_NOISE)
+    levels = np.exp(rng.uniform(least, most, len(pictures)))
     return pictures + noise(pictures, levels / 255, rng)
 
 

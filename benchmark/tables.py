@@ -61,11 +61,11 @@ def update(paths: Sequence[Path], context: Context, only: Sequence[str] = (), wr
     """Print every table that the documents ask for, put it there, and return how many there were."""
     made: dict[tuple[str, ...], str] = {}
     for path in paths:
-        document = path.read_text(encoding="utf-8")
-        for call in calls(document):
+        for call in calls(path.read_text(encoding="utf-8")):
             if call not in made and (not only or call[0] in only):
                 made[call] = make(call, context)
                 print(f"{' '.join(call)}\n\n{made[call]}\n", flush=True)
+        document = path.read_text(encoding="utf-8")  # again: tables take minutes, and somebody may have edited it
         filled = fill(document, made.get)
         if write and filled != document:
             path.write_text(filled, encoding="utf-8")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import cv2
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -15,12 +17,13 @@ Batch = TypeVar("Batch")
 class Prefetched(Generic[Batch]):
     """`make(step)`, for steps in order up to `last`, by `workers` processes (0: here, when it is asked for).
 
-    `make` returns an object whose fields are NumPy arrays, or small.
+    `make` returns a dataclass whose fields are NumPy arrays, or small.
     """
 
     def __init__(self, make: Callable[[int], Batch], last: int, workers: int) -> None:
         self._make, self._last, self._workers = make, last, workers
-        self._next, self._made = -1, iter(())  # type: tuple[int, Iterator[Batch]]
+        self._next = -1
+        self._made: Iterator[Batch] = iter(())
 
     def __call__(self, step: int) -> Batch:
         """The batch of this step."""
@@ -41,7 +44,7 @@ class Prefetched(Generic[Batch]):
             prefetch_factor=4,
             multiprocessing_context="fork",  # they read the pictures where they are
         )
-        return (_arrays(batch) for batch in loader)
+        return (_each(batch, torch.Tensor, torch.Tensor.numpy) for batch in loader)
 
 
 class _Steps(Dataset[Any]):
@@ -50,18 +53,13 @@ class _Steps(Dataset[Any]):
 
     def __getitem__(self, step: int) -> Any:
         """Arrays as tensors, which go from process to process in shared memory."""
-        batch = self.make(step)
-        for name, value in vars(batch).items():
-            if hasattr(value, "__array_interface__"):
-                object.__setattr__(batch, name, torch.from_numpy(value))
-        return batch
+        return _each(self.make(step), np.ndarray, torch.from_numpy)
 
 
-def _arrays(batch: Any) -> Any:
-    for name, value in vars(batch).items():
-        if isinstance(value, torch.Tensor):
-            object.__setattr__(batch, name, value.numpy())
-    return batch
+def _each(batch: Any, kind: type, change: Callable[[Any], Any]) -> Any:
+    """The batch with fields of one kind changed."""
+    changed = {name: change(value) for name, value in vars(batch).items() if isinstance(value, kind)}
+    return replace(batch, **changed)
 
 
 def _alone(worker: int) -> None:

@@ -1,6 +1,6 @@
-"""What a camera may make of a view, and batches that other processes make."""
+"""What a camera may make of a view, and batches that other threads make."""
 
-from dataclasses import dataclass
+import threading
 
 import cv2
 import numpy as np
@@ -41,19 +41,22 @@ def test_noise_is_as_strong_as_asked():
     assert float(drawn[1].std()) == pytest.approx(0.1, rel=0.05)
 
 
-@dataclass
-class Made:
-    step: int
-    image: np.ndarray
-
-
-def make(step):
-    return Made(step, np.full((2, 3), step, np.float32))
-
-
-def test_batches_made_by_other_processes_are_the_same_from_any_step_on():
-    here, elsewhere = Prefetched(make, 9, 0), Prefetched(make, 9, 2)
+def test_batches_made_by_other_threads_are_the_same_from_any_step_on():
+    elsewhere = Prefetched(lambda step: (step, threading.get_ident()), 9, 2)
     for step in (0, 1, 2, 6, 7, 8):  # a jump: a run that is taken up
-        one, other = here(step), elsewhere(step)
-        assert one.step == other.step == step
-        np.testing.assert_array_equal(one.image, other.image)
+        made, thread = elsewhere(step)
+        assert made == step
+        assert thread != threading.get_ident()
+    assert Prefetched(lambda _: threading.get_ident(), 9, 0)(0) == threading.get_ident()
+
+
+def test_a_batch_that_cannot_be_made_is_an_error_of_its_own_step():
+    def make(step):
+        if step == 3:
+            raise ValueError("no such picture")
+        return step
+
+    batches = Prefetched(make, 9, 2)
+    assert [batches(step) for step in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="no such picture"):
+        batches(3)

@@ -150,7 +150,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=int,
         default=0,
-        help="diffusion, depth, objects: processes that render (and make batches)",
+        help="diffusion, depth, objects: processes that render (depth: and threads that make batches)",
     )
 
 

@@ -107,7 +107,7 @@ def train(
 ) -> Path:
     """Train, resuming from ``out``; returns the path of the fp16 weights. `cache` keeps rendered pictures.
 
-    `workers` processes render, and then make batches ahead of their steps: on a GPU one would not keep up.
+    `workers` processes render, and then as many threads make batches ahead of their steps: a GPU would wait for one.
 
     The fused network learns, on real pictures, from the visible and the infrared one, whichever is surer: both must be
     among the shipped weights. Raises :class:`InputError` when something is missing.

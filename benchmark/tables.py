@@ -65,9 +65,8 @@ def update(paths: Sequence[Path], context: Context, only: Sequence[str] = (), wr
             if call not in made and (not only or call[0] in only):
                 made[call] = make(call, context)
                 print(f"{' '.join(call)}\n\n{made[call]}\n", flush=True)
-        document = path.read_text(
-            encoding="utf-8"
-        )  # again: tables take minutes, and somebody may have edited it
+        # Again: tables take minutes, and somebody may have edited it meanwhile.
+        document = path.read_text(encoding="utf-8")
         filled = fill(document, made.get)
         if write and filled != document:
             path.write_text(filled, encoding="utf-8")

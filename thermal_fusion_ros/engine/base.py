@@ -83,10 +83,14 @@ BACKENDS: dict[str, Builder] = {
 }
 
 
+def wants_cuda(config: EngineConfig) -> bool:
+    """Whether the configuration means a GPU, be it there or not."""
+    return config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
+
+
 def candidates(config: EngineConfig) -> list[str]:
     """Backends to try, likely best first. The one asked for leads; torch, the reference, is always the last resort."""
-    cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
-    order = ["tensorrt", "torch", "openvino"] if cuda else ["openvino", "torch"]
+    order = ["tensorrt", "torch", "openvino"] if wants_cuda(config) else ["openvino", "torch"]
     if config.backend != "auto":
         order = [config.backend]
     return order if "torch" in order else [*order, "torch"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thermal_fusion_ros.config import EngineConfig
-from thermal_fusion_ros.engine.base import Engine, Outputs
+from thermal_fusion_ros.engine.base import Engine, Outputs, wants_cuda
 from thermal_fusion_ros.engine.buffers import Buffers
 from thermal_fusion_ros.models.graph import PerceptionGraph
 
@@ -29,22 +29,21 @@ def engine(graph: PerceptionGraph, height: int, width: int, config: EngineConfig
 
 def on_cuda(config: EngineConfig) -> bool:
     """Whether the configuration means a GPU; RuntimeError when torch sees none."""
-    if config.device == "cuda" and not torch.cuda.is_available():
+    wanted = wants_cuda(config)
+    if wanted and not torch.cuda.is_available():
         raise RuntimeError("engine.device is cuda, but torch sees no CUDA device")
-    return config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
+    return wanted
 
 
 class TorchEngine:
     """Runs the graph as it is; `channels_last` false is torch's default memory format, the baseline of benchmarks."""
 
     def __init__(self, graph: PerceptionGraph, config: EngineConfig, *, channels_last: bool = True) -> None:
-        wants_cuda = on_cuda(config)
-        self.device = torch.device("cuda" if wants_cuda else "cpu")
+        cuda = on_cuda(config)
+        self.device = torch.device("cuda" if cuda else "cpu")
         self.name = f"torch-{self.device.type}" if channels_last else f"torch-eager-{self.device.type}"
-        self.dtype = TYPES[
-            ("f16" if wants_cuda else "f32") if config.precision == "auto" else config.precision
-        ]
-        self.exact = not wants_cuda and self.dtype is torch.float32
+        self.dtype = TYPES[("f16" if cuda else "f32") if config.precision == "auto" else config.precision]
+        self.exact = not cuda and self.dtype is torch.float32
         if config.threads:
             torch.set_num_threads(config.threads)
         self.graph = copy.deepcopy(graph).to(self.device)

@@ -375,5 +375,6 @@ def _means(pictures: Tensor, x0: Floats, y0: Floats, x1: Floats, y1: Floats) -> 
     columns, rows = np.arange(width), np.arange(height)
     across = (columns >= left[:, None]) & (columns < right[:, None])
     down = (rows >= top[:, None]) & (rows < bottom[:, None])
-    weights = (distributed.tensor(inside / inside.sum(1, keepdims=True)).float() for inside in (down, across))
+    shares = ((inside / inside.sum(1, keepdims=True)).astype(np.float32) for inside in (down, across))
+    weights = (distributed.tensor(share) for share in shares)
     return torch.einsum("nhw,nh,nw->n", pictures, *weights)

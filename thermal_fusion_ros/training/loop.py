@@ -86,7 +86,7 @@ def run(
     peak = [group["lr"] for stepper in steppers for group in stepper.param_groups]
     place = next(model.parameters()).device.type
     scaler = torch.amp.GradScaler(  # type: ignore[attr-defined]
-        place, enabled=place != "cpu" and distributed.precision() == torch.float16
+        place, enabled=distributed.precision(place) == torch.float16
     )
     start, last = 0, min(settings.steps, stop_at or settings.steps)
     state = distributed.from_first(_left_in(out, settings) if distributed.rank() == 0 else None)

@@ -223,7 +223,7 @@ def picture(spectrum: str, rgb: Image, thermal: Image, fusion: FusionNetwork | N
 def fuse(fusion: FusionNetwork, rgb: Image, thermal: Image, code: Tensor | None = None) -> Image:
     """H×W×3 and H×W, uint8 of any size -> the fused picture H×W×3, uint8, under a guidance code (1×64) or no text."""
     height, width = thermal.shape
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+    with torch.inference_mode(), distributed.autocast("cpu"):
         fused = fusion(
             as_input(rgb, FUSION_STRIDE),
             as_input(thermal[..., None], FUSION_STRIDE),

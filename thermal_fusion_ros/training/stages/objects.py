@@ -136,7 +136,7 @@ def detect(
     fusion: CrossAttentionFusion, head: ObjectHead, rgb: Image, thermal: Image, threshold: float = MIN_SCORE
 ) -> list[Detection]:
     """Objects in a registered pair H×W×3 and H×W, uint8 of any size."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with distributed.autocast("cpu"):
         features = fusion.encode(as_input(rgb, FUSION_STRIDE), as_input(thermal[..., None], FUSION_STRIDE))
         scores, edges = head(features[SHARED:])
     return decode(scores[0].float().numpy(), edges[0].float().numpy(), thermal.shape, threshold)

@@ -17,9 +17,10 @@ die() { printf 'set-up: %s\n' "$*" >&2; exit 1; }
 
 # --- the Python to build on ------------------------------------------------------------------------------------------
 
-# The real interpreter behind a name: not an active virtual environment, whose packages would be mistaken for a ROS.
+# The real interpreter behind a name: not an active virtual environment, whose packages would be mistaken for a ROS. By
+# its real path, for an active .venv knows the Python that it was made with by another name than the shell does.
 base_python() {
-  "$1" -c 'import sys; print(getattr(sys, "_base_executable", sys.executable)); sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null
+  "$1" -c 'import os, sys; print(os.path.realpath(getattr(sys, "_base_executable", sys.executable))); sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null
 }
 
 # Prints the interpreter, and where the sourced ROS has its rclpy (or `wheels`).

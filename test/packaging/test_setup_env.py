@@ -76,6 +76,14 @@ def test_it_is_done_once_until_requirements_change(checkout: Checkout) -> None:
     assert (checkout.venv / "kept").exists()
 
 
+def test_an_active_environment_is_not_another_python(checkout: Checkout) -> None:
+    python = checkout.folder.parent / "python3"  # a name that leads to the interpreter, as python3 does
+    python.symlink_to(Path(sys.executable).resolve())
+    assert checkout.make(PYTHON=str(python)).returncode == 0
+    again = checkout.make(PYTHON=str(checkout.venv / "bin" / "python3"))
+    assert (again.returncode, again.stderr) == (0, "")
+
+
 def test_failed_installation_is_reported_and_redone_from_scratch(checkout: Checkout) -> None:
     failed = checkout.make(PIP_RESULT="1")
     assert failed.returncode == 1

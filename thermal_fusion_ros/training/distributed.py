@@ -7,7 +7,7 @@ Every process makes its own part of each batch; gradients are averaged by torch'
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -66,8 +66,8 @@ def precision(place: str) -> torch.dtype:
 
 def _cpu_has_bf16() -> bool:
     """False also where torch is too old to tell."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(present for name, present in capabilities.items() if "bf16" in name)
+    tell: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
+    return any(present for name, present in tell().items() if "bf16" in name)
 
 
 def autocast(place: str = "") -> AbstractContextManager[Any]:

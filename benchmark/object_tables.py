@@ -25,6 +25,7 @@ from thermal_fusion_ros.training.stages.objects import detect
 
 LOWEST = 0.02  # score that is looked at at all
 PRECISION = 0.8
+MISSED = 0.0  # score, in the labels read over, of those whom the labels miss
 DARK = 70  # mean of the visible picture's luma, 0..255, below which it counts as dark
 LUMA = np.array([0.299, 0.587, 0.114])
 Found = dict[str, list[Detection]]
@@ -83,7 +84,7 @@ def _best_possible(pairs: list[Pair], again: list[Pair]) -> str:
         pair.name: [
             Detection(o.label, o.box, 1.0)
             for o in pair.objects
-            if o.label == "person" and (o.score >= SURE or o.score == 0)  # 0: those whom the labels miss
+            if o.label == "person" and (o.score >= SURE or o.score == MISSED)
         ]
         for pair in again
     }
@@ -97,7 +98,7 @@ def _best_possible(pairs: list[Pair], again: list[Pair]) -> str:
 def _every_label(context: Context, pairs: list[Pair], again: list[Pair]) -> str:
     """Recall of the labels as they are, where finding somebody whom they miss is no mistake."""
     fair = [
-        replace(pair, objects=(*pair.objects, *(o for o in read.objects if o.score == 0)))
+        replace(pair, objects=(*pair.objects, *(o for o in read.objects if o.score == MISSED)))
         for pair, read in zip(pairs, again, strict=True)
     ]
     result = measure(fair, _find(context, "pair"), "person")

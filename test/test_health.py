@@ -47,6 +47,12 @@ def test_torch_and_ros_of_the_test_environment() -> None:
     assert "rmw" in ros.text
 
 
+def test_the_number_format_of_the_cpu_engine_is_told() -> None:
+    openvino = pytest.importorskip("openvino")
+    has_bf16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    assert ("no bf16" in findings(health.check_openvino)["openvino"].text) is not has_bf16
+
+
 def test_missing_optional_package_is_no_failure() -> None:
     finding = health._import("x", "import no_such_package", "install it", optional=True)
     assert finding == Finding("x", State.ABSENT, "No module named 'no_such_package'", "install it")

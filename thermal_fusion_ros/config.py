@@ -309,8 +309,8 @@ class FusionConfig:
 
     model: str = param(
         "cross_attention",
-        "Fusion network. `small`: the same weights look at half the size, for a third of the work; `diffusion`: the "
-        "second method, for GPUs.",
+        "Fusion network. `small`: the same weights look at half the size, and a frame takes about half as long; "
+        "`diffusion`: the second method, for GPUs.",
         choices=("cross_attention", "small", "diffusion"),
     )
     weights: str = param("", "Path of a .safetensors file; empty means the one that ships with the package.")

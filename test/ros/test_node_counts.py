@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
+from thermal_fusion_ros.ros.ledger import pace
 from thermal_fusion_ros.ros.node_counts import NodeCounts, counts_of
 
 PARTS = {
@@ -44,3 +45,9 @@ def test_difference_leaves_out_what_was_before() -> None:
 
 def test_silence_is_nothing() -> None:
     assert counts_of({}) == NodeCounts(received=Counter(rgb=0, thermal=0))
+
+
+def test_an_engine_that_does_not_keep_up_is_told_with_the_remedy() -> None:
+    assert "fusion.model: small" in pace(2, {"superseded": 3})
+    assert not pace(3, {"superseded": 3, "error": 9})
+    assert not pace(0, {})

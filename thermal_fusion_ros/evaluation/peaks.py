@@ -15,7 +15,7 @@ from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
 
 EDGE = {"cpu": 1536, "cuda": 8192}  # of the matrices that are multiplied
 COPIED = {"cpu": 1 << 28, "cuda": 1 << 30}  # bytes: far more than any cache holds
-REPEATS = 5
+REPEATS = 15  # a shared machine is rarely undisturbed
 
 
 def measure(device: str, precisions: tuple[str, ...] = ("f32", "bf16")) -> dict[str, float]:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+TOO_SLOW = (
+    "more pairs are superseded than published, for the engine takes longer than they are apart: fusion.model: small "
+    "takes about half its time, depth.enabled: false and objects.enabled: false save their share, and "
+    "`thermal-fusion doctor` says whether the processor lacks anything"
+)
+
+
+def pace(published: int, dropped: Mapping[str, int]) -> str:
+    """What to do where the engine does not keep up; empty where it does."""
+    return TOO_SLOW if dropped.get("superseded", 0) > published else ""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from thermal_fusion_ros.bags.source import Arrival, Source
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import RgbFrame, ThermalFrame
 from thermal_fusion_ros.replay_report import ReplayReport, engine_notes
+from thermal_fusion_ros.ros.ledger import pace
 from thermal_fusion_ros.ros.node_counts import NodeCounts, NodeWatch
 from thermal_fusion_ros.ros.node_process import NodeDiedError, NodeProcess
 from thermal_fusion_ros.ros.player import Player, prefetch
@@ -290,6 +291,8 @@ class Session:
         report.latencies_ms = self._recorder.latencies_ms
         report.seconds = arrivals[-1] - arrivals[0] if arrivals else 0.0
         report.notes += self._source.problems
+        if advice := pace(report.published, report.dropped):
+            report.notes.append(advice)
         report.balance()
 
 

@@ -10,6 +10,7 @@ from thermal_fusion_ros.config import RegistrationConfig, SyncConfig
 from thermal_fusion_ros.ros.depth_outputs import DepthOutputs
 from thermal_fusion_ros.ros.diagnostics import ERROR, OK, WARN, Part
 from thermal_fusion_ros.ros.inputs import CameraInput
+from thermal_fusion_ros.ros.ledger import pace
 from thermal_fusion_ros.ros.object_outputs import ObjectOutputs
 from thermal_fusion_ros.ros.pair_fuser import PairFuser, PipelineLike
 from thermal_fusion_ros.ros.range_input import RangeInput
@@ -32,6 +33,8 @@ def pairs(fuser: PairFuser) -> Part:
     part.put_counts("dropped", balance.dropped)
     if fuser.problem:
         part.note(f"last pair not published: {fuser.problem}", WARN)
+    if advice := pace(balance.published, balance.dropped):
+        part.note(advice)
     return part
 
 

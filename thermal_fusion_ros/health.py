@@ -71,12 +71,12 @@ def check_torch() -> Iterator[Finding]:
 
 
 def check_openvino() -> Iterator[Finding]:
-    """The CPU engine, and in which number format it computes: without bf16 it takes several times as long."""
+    """The CPU engine, and in which number format it computes: without bf16 it is slower."""
     code = (
         "import openvino as ov; core = ov.Core();"
         "bf16 = 'BF16' in core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES');"
         "print(ov.__version__.split('-')[0] + ' on ' + ', '.join(core.available_devices) + ', '"
-        " + ('bf16' if bf16 else 'f32: this processor has no bf16, so a frame takes several times as long'))"
+        " + ('bf16' if bf16 else 'f32: this processor has no bf16, in which a frame takes longer'))"
     )
     remedy = "the slower torch engine is used; for speed on a CPU: python -m pip install openvino"
     yield _import("openvino", code, remedy, optional=True)

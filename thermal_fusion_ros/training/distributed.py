@@ -57,7 +57,7 @@ def mine(count: int) -> range:
 def precision(place: str) -> torch.dtype:
     """Of mixed precision on a device of type `place`: bfloat16 where it is in hardware, else what is fast there.
 
-    That is float16 on a GPU and float32 on a CPU: one that has to work bfloat16 out takes six times as long a step.
+    That is float16 on a GPU and float32 on a CPU: one that has to work bfloat16 out took five times as long a step.
     """
     if place == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from thermal_fusion_ros.training import distributed, loop
 from thermal_fusion_ros.training.data import Floats, Image, load_pairs
 from thermal_fusion_ros.training.growing import take_up
 from thermal_fusion_ros.training.object_data import ObjectBatch, ObjectSampler, simulated_pair
+from thermal_fusion_ros.training.prefetch import Prefetched
 from thermal_fusion_ros.training.stages.depth import as_input
 from thermal_fusion_ros.training.standing import cutouts
 
@@ -86,8 +85,10 @@ def train(
         whole = sampler.batch(step, settings.batch - settings.simulated, settings.simulated)
         return whole.part(distributed.mine(settings.batch))
 
+    batches = Prefetched(batch, settings.steps, 1)
+
     def terms(step: int) -> dict[str, Tensor]:
-        found = ahead(step)
+        found = batches(step)
         features = shared_features(network, found.rgb, found.thermal)
         if step < LATE * settings.steps:
             features = [F.dropout2d(x, settings.dropped) for x in features]
@@ -96,9 +97,7 @@ def train(
     def save(average: nn.Module, step: int) -> None:
         save_objects(path, average, fusion.digest, {"settings": asdict(settings), "step": step})
 
-    with ThreadPoolExecutor(1) as pool:
-        ahead = Ahead(batch, pool)
-        loop.run(model, terms, save, out, settings, stop_at=stop_at)
+    loop.run(model, terms, save, out, settings, stop_at=stop_at)
     return path
 
 
@@ -108,19 +107,6 @@ def worlds_of(settings: Settings) -> list[DatasetSpec]:
     if settings.raised:
         found.append(replace(RAISED, count=settings.raised, seed=settings.seed))
     return found
-
-
-class Ahead:
-    """Batches by step; the next one is made beside the step that is running."""
-
-    def __init__(self, batch: Callable[[int], ObjectBatch], pool: ThreadPoolExecutor) -> None:
-        self._batch, self._pool = batch, pool
-        self._made: dict[int, Future[ObjectBatch]] = {}
-
-    def __call__(self, step: int) -> ObjectBatch:
-        """The batch of this step."""
-        self._made = {s: self._made.get(s) or self._pool.submit(self._batch, s) for s in (step, step + 1)}
-        return self._made[step].result()
 
 
 @torch.no_grad()

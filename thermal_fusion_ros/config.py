@@ -471,7 +471,12 @@ class EngineConfig:
         "Number format of the network; `auto`: half on a GPU, bf16 on a CPU that has it in hardware, else f32.",
         choices=("auto", "f32", "f16", "bf16"),
     )
-    device: str = param("auto", "torch device of the torch backend.", choices=("auto", "cpu", "cuda"))
+    device: str = param(
+        "auto",
+        "Where the network runs: `cuda` with TensorRT or torch, `intel_gpu` with OpenVINO; `auto`: an NVIDIA GPU that "
+        "torch sees, else the CPU.",
+        choices=("auto", "cpu", "cuda", "intel_gpu"),
+    )
     threads: int = param(
         0,
         "CPU threads of the engine; 0 leaves the choice to the backend, which takes all cores. Where drivers and "

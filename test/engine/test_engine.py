@@ -108,6 +108,31 @@ def test_cuda_asked_for_where_there_is_none(graph):
         base.build(graph, *SIZE, EngineConfig(backend="torch", device="cuda"))
 
 
+def test_an_intel_gpu_asked_for_where_there_is_none(graph):
+    pytest.importorskip("openvino")
+    with pytest.raises(
+        InputError, match=r"OpenVINO sees no Intel GPU: install its driver.*only OpenVINO runs"
+    ):
+        base.build(graph, *SIZE, EngineConfig(device="intel_gpu"))
+
+
+def test_a_gpu_takes_no_threads_and_keeps_its_kernels(graph, monkeypatch, tmp_path):
+    """Nobody has such a GPU here: the CPU stands in for it."""
+    pytest.importorskip("openvino")
+    from thermal_fusion_ros.engine import openvino_backend
+
+    cache, config = EngineCache(tmp_path), EngineConfig(device="intel_gpu", threads=3)
+    threads = {
+        place: openvino_backend._options(config, place, cache).get("INFERENCE_NUM_THREADS")
+        for place in ("CPU", "GPU")
+    }
+    assert threads == {"CPU": 3, "GPU": None}
+    monkeypatch.setattr(openvino_backend, "GPU", "CPU")
+    base.check(openvino_backend.OpenVinoEngine(graph, *SIZE, config, cache), graph, *SIZE)
+    assert list((tmp_path / openvino_backend.KERNELS).iterdir())
+    assert len(list(cache.entries())) == 1
+
+
 class FakeEngine:
     """Takes as long as it is told, on a clock of its own."""
 

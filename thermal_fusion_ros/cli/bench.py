@@ -52,11 +52,11 @@ def run(args: argparse.Namespace) -> int:
         f"{'floor ms':>9} {'RSS MB':>7}"
     )
     for backend in result["backends"].values():
-        ratio = backend["against_eager"] or float("nan")
+        ratio, floor = (backend.get(key) or float("nan") for key in ("against_eager", "floor_ms"))
         numbers = [backend[key][which] for key in ("engine_ms", "frame_ms") for which in ("median", "p99")]
         print(
             "{:24} {:10.1f} {:8.1f} {:10.1f} {:8.1f} {:13.1f}x {:9.2f} {:+7.0f}".format(
-                backend["engine"], *numbers, ratio, backend["floor_ms"], backend["rss_growth_mb"]
+                backend["engine"], *numbers, ratio, floor, backend["rss_growth_mb"]
             )
         )
     for backend in result["backends"].values():

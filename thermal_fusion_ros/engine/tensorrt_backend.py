@@ -126,8 +126,8 @@ class Progress:
 
 def library(config: EngineConfig) -> ModuleType:
     """torch_tensorrt; RuntimeError, in one line, where it cannot work."""
-    if config.device == "cpu":
-        raise RuntimeError("TensorRT needs an NVIDIA GPU, and engine.device is cpu")
+    if config.device in ("cpu", "intel_gpu"):
+        raise RuntimeError(f"TensorRT needs an NVIDIA GPU, and engine.device is {config.device}")
     if not torch.cuda.is_available():
         raise RuntimeError("TensorRT needs an NVIDIA GPU, and torch sees no CUDA device")
     try:

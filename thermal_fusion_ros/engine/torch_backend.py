@@ -28,7 +28,9 @@ def engine(graph: PerceptionGraph, height: int, width: int, config: EngineConfig
 
 
 def on_cuda(config: EngineConfig) -> bool:
-    """Whether the configuration means a GPU; RuntimeError when torch sees none."""
+    """Whether the configuration means a GPU; RuntimeError when torch sees none, or it is no place for torch."""
+    if config.device == "intel_gpu":
+        raise RuntimeError("engine.device is intel_gpu, where only OpenVINO runs")
     wanted = wants_cuda(config)
     if wanted and not torch.cuda.is_available():
         raise RuntimeError("engine.device is cuda, but torch sees no CUDA device")

@@ -77,6 +77,8 @@ def run(
     for name in backends:
         # Past the check of choices: `torch-eager` is a baseline, not an option.
         engine = dataclasses.replace(config.engine, backend=name)
+        if engine.device == "intel_gpu" and name != "openvino":  # what it is compared with
+            engine = dataclasses.replace(engine, device="cpu")
         before = peaks.rss_mb()
         path = FramePath(dataclasses.replace(config, engine=engine))
         path.pipeline.prepare(height, width)
@@ -152,9 +154,11 @@ def precision_of(engine_name: str) -> str:
 
 
 def _floors(pipelines: dict[str, Pipeline], gflop: float, height: int, width: int) -> dict[str, Any]:
-    """`floor_ms` by backend, and under `peaks` what it was computed from, by device."""
+    """`floor_ms` by backend, and under `peaks` what it was computed from, by device; of those that torch can use."""
     found: dict[str, Any] = {"peaks": {}}
     for name, pipeline in pipelines.items():
+        if pipeline.engine_name.startswith("openvino-gpu"):
+            continue
         precision = precision_of(pipeline.engine_name)
         device = (
             "cuda"

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 TOO_SLOW = (
-    "more pairs are superseded than published, for the engine takes longer than they are apart: fusion.model: small "
-    "takes about half its time, depth.enabled: false and objects.enabled: false save their share, and "
-    "`thermal-fusion doctor` says whether the processor lacks anything"
+    "more pairs are superseded than published, for the engine takes longer than they are apart. What helps, where it "
+    "is not set yet: fusion.model: small (about half the time), depth.enabled: false and objects.enabled: false (their "
+    "share of it); and `thermal-fusion doctor` says whether the processor lacks anything"
 )
 
 

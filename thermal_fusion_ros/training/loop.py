@@ -23,6 +23,9 @@ from thermal_fusion_ros.training import distributed, muon
 
 STATE = "state.pt"
 WARM_UP = 200  # steps
+# AdamW's. The usual 0.999 remembers small gradients for a thousand steps: when they grow fast, steps are far too large.
+# A run of fusion ended so (weights/cross_attention.md), and did not with this.
+BETAS = (0.9, 0.99)
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def optimisers(model: nn.Module, settings: LoopSettings) -> list[torch.optim.Opt
     """AdamW, and Muon for the convolutions if the settings say so."""
     matrices, rest = muon.split(model) if settings.muon else ([], list(model.parameters()))
     made: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(rest, lr=settings.learning_rate, weight_decay=1e-4)
+        torch.optim.AdamW(rest, lr=settings.learning_rate, betas=BETAS, weight_decay=1e-4)
     ]
     if matrices:
         made.append(muon.Muon(matrices, lr=settings.muon))

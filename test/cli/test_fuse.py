@@ -141,3 +141,12 @@ def test_objects_are_told_with_a_caption(make_folders: Make, tmp_path: Path, pip
     assert not list((tmp_path / "out").glob("*.npy"))
     fuse(folder, tmp_path / "plain")
     assert not pipeline.made[-1].config.objects.enabled
+
+
+def test_few_pictures_too_go_where_it_is_asked_for(
+    make_folders: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setattr("thermal_fusion_ros.engine.openvino_backend.GPU", "none like this")
+    assert fuse(make_folders({"a": (48, 64)}), tmp_path / "out", "--set", "engine.device=intel_gpu") == 2
+    assert "OpenVINO sees no Intel GPU" in capsys.readouterr().err

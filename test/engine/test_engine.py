@@ -108,8 +108,9 @@ def test_cuda_asked_for_where_there_is_none(graph):
         base.build(graph, *SIZE, EngineConfig(backend="torch", device="cuda"))
 
 
-def test_an_intel_gpu_asked_for_where_there_is_none(graph):
+def test_an_intel_gpu_asked_for_where_there_is_none(graph, monkeypatch):
     pytest.importorskip("openvino")
+    monkeypatch.setattr("thermal_fusion_ros.engine.openvino_backend.GPU", "none like this")
     with pytest.raises(
         InputError, match=r"OpenVINO sees no Intel GPU: install its driver.*only OpenVINO runs"
     ):

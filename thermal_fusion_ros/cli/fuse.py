@@ -184,7 +184,8 @@ def _by_size(pairs: list[PicturePair]) -> list[list[PicturePair]]:
 
 
 def _config_for(pictures: int, config: Config) -> Config:
-    """A few pictures of a size are done by plain torch before a faster engine for that size is built."""
-    if pictures < WORTH_BUILDING and config.engine.backend == "auto":
+    """A few pictures of a size are done by plain torch before a faster engine for that size is built, where it runs."""
+    choosable = config.engine.backend == "auto" and config.engine.device != "intel_gpu"
+    if pictures < WORTH_BUILDING and choosable:
         return config.with_values({"engine.backend": "torch"})
     return config

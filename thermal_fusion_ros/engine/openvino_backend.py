@@ -10,7 +10,6 @@ to 120 of 255 in the fused picture, where bf16 costs 2.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +47,7 @@ class OpenVinoEngine:
         import openvino
 
         core, cache = openvino.Core(), cache or EngineCache()
-        place = _place(config, core.available_devices)
+        place = _place(config, core)
         model = _converted(core, graph, height, width, cache)
         compiled = core.compile_model(model, place, _options(config, place, cache))
         self.outputs = graph.outputs
@@ -66,11 +65,11 @@ class OpenVinoEngine:
         return {name: self.request.get_output_tensor(i).data[0] for i, name in enumerate(self.outputs)}
 
 
-def _place(config: EngineConfig, available: Sequence[str]) -> str:
-    """OpenVINO's name of the device that is asked for. A GPU never by itself: its drivers are not ours to try."""
+def _place(config: EngineConfig, core: openvino.Core) -> str:
+    """OpenVINO's name of the device that is asked for. A GPU never by itself, and drivers are not even looked at."""
     if config.device != "intel_gpu":
         return CPU
-    if not any(name.startswith(GPU) for name in available):  # several are GPU.0, GPU.1
+    if not any(name.startswith(GPU) for name in core.available_devices):  # several are GPU.0, GPU.1
         raise RuntimeError(
             "engine.device is intel_gpu, but OpenVINO sees no Intel GPU: install its driver (Debian, Ubuntu: "
             "intel-opencl-icd) and let the user read /dev/dri (group render)"

@@ -393,7 +393,7 @@ class ObjectsConfig:
     enabled: bool = param(True, "Look for objects in the same graph as fusion.")
     weights: str = param("", "Path of a .safetensors file of `train objects`; empty: the one that ships.")
     min_score: float = param(
-        0.5,
+        0.46,
         "Score from which a find is believed; less finds more, and more that is not there (weights/objects.md).",
         low=0.05,
         high=1.0,

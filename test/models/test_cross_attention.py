@@ -94,7 +94,7 @@ def test_cost_at_640x480():
     model = CrossAttentionFusion().eval()
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model(torch.zeros(1, 3, 480, 640), torch.zeros(1, 1, 480, 640), torch.zeros(1, CODE_DIM))
-    assert counter.get_total_flops() < 7.6e9
+    assert counter.get_total_flops() < 7.9e9
 
 
 def test_what_is_named_is_relevant_and_nothing_is_without_text(weights):

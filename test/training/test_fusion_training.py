@@ -7,6 +7,8 @@ import torch
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.checkpoint import load_fusion, shipped
 from thermal_fusion_ros.training import data, loop, losses
+from thermal_fusion_ros.training.fusion_loss import on_device
+from thermal_fusion_ros.training.hearing import hearing_terms
 from thermal_fusion_ros.training.stages import fusion
 
 SETTINGS = fusion.Settings(steps=4, batch=1, crop=64)
@@ -82,6 +84,46 @@ def test_text_learnt_alone_leaves_the_picture_without_text_as_it_was(dataset, tm
         assert not torch.equal(before(rgb, thermal, word), after(rgb, thermal, word))
     with pytest.raises(InputError, match="picture"):
         fusion.learns_alone(before, "nothing")
+
+
+def test_a_teacher_says_where_what_is_heard_is(dataset, tmp_path):
+    """Nothing else of the network is touched, least of all what it shows without a word."""
+    silent = fusion.train(dataset, tmp_path / "silent", dataclasses.replace(SETTINGS, text=False, batch=2))
+    teacher = load_fusion(shipped("cross_attention"))
+    taught = dataclasses.replace(
+        SETTINGS,
+        steps=30,
+        batch=2,
+        start=str(silent),
+        learns="text",
+        teacher="cross_attention",
+        heard=2.0,
+        frames=0,
+    )
+    out = tmp_path / "run"
+    before, after = (load_fusion(path) for path in (silent, fusion.train(dataset, out, taught)))
+    rgb, thermal = torch.rand(1, 3, 64, 64), torch.rand(1, 1, 64, 64)
+    with torch.inference_mode():
+        silence = torch.zeros(1, 64)
+        assert torch.equal(before.model(rgb, thermal, silence), after.model(rgb, thermal, silence))
+        seen = (model.encode(rgb, thermal) for model in (before.model, after.model))
+        assert all(map(torch.equal, *seen))
+    assert torch.equal(after.model.guidance.linear.weight, teacher.model.guidance.linear.weight)
+    vectors = np.eye(len(NOUNS), 512, dtype=np.float32)
+    pair = data.PairSampler(data.load_pairs(dataset), (NOUNS, vectors), 64, 0).batch(0, 2)
+    words = torch.from_numpy(vectors[:2])[None]
+    nothing = on_device(pair.part(range(0)))
+
+    def heard(model):
+        model.guidance.load_state_dict(teacher.model.guidance.state_dict())
+        found = hearing_terms(model, teacher.model, on_device(pair), nothing, words, taught)
+        return float(found["heard"].detach())
+
+    assert heard(after.model) < heard(before.model)
+    assert heard(teacher.model) == pytest.approx(0, abs=1e-4)
+    for wrong in ({"learns": "all"}, {"teacher": ""}):
+        with pytest.raises(InputError, match="--heard"):
+            fusion.train(dataset, tmp_path / "wrong", dataclasses.replace(taught, **wrong))
 
 
 def test_missing_data_is_named(tmp_path):

@@ -5,12 +5,16 @@ import numpy as np
 import pytest
 import torch
 
-from thermal_fusion_ros.models.checkpoint import load_fusion, shipped
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.models.checkpoint import load_fusion, load_objects, save_fusion, shipped
+from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
 from thermal_fusion_ros.models.objects import CLASSES, STRIDE, ObjectHead, decode
 from thermal_fusion_ros.simulation.dataset import Sample
 from thermal_fusion_ros.simulation.truth import ObjectTruth
 from thermal_fusion_ros.training import loop, muon, object_data
 from thermal_fusion_ros.training.data import Labelled, Pair
+from thermal_fusion_ros.training.growing import take_up
+from thermal_fusion_ros.training.head_likeness import likeness_terms, opinion
 from thermal_fusion_ros.training.object_data import ObjectSampler, certain, targets
 from thermal_fusion_ros.training.stages import objects
 
@@ -234,7 +238,7 @@ def test_training_finds_the_object():
     for step in range(40):
         batch = sampler.batch(step, 2, 1)
         features = objects.shared_features(fusion, batch.rgb, batch.thermal)
-        loss = sum(objects.loss_terms(head, features, batch, SETTINGS).values())
+        loss = sum(objects.loss_terms(opinion(head, features), batch, SETTINGS).values())
         head.zero_grad()
         loss.backward()
         for stepper in steppers:
@@ -256,3 +260,33 @@ def test_a_run_sees_worlds_from_eye_level_and_from_above():
     assert (eye_level.count, eye_level.raised) == (7, False)
     assert (above.count, above.raised) == (5, True)
     assert objects.worlds_of(dataclasses.replace(SETTINGS, samples=0, raised=0)) == []
+
+
+def test_a_head_learns_on_other_features_what_another_one_sees(tmp_path):
+    """Of labels nothing is asked: what it knows afterwards it has from the teacher alone."""
+    torch.manual_seed(0)
+    shipped_head, other = load_objects(shipped("objects")), CrossAttentionFusion()
+    settings = dataclasses.replace(SETTINGS, teacher="objects", labels=0.0)
+    teacher, trunk = objects.load_teacher(settings)
+    sampler = ObjectSampler([one_person()], [one_person("simulated_1")], seed=0, size=SIZE)
+    head = ObjectHead()
+    take_up(head, shipped_head.model.state_dict())
+    steppers = loop.optimisers(head, dataclasses.replace(SETTINGS, learning_rate=3e-3))
+    losses = []
+    for step in range(12):
+        batch = sampler.batch(step, 2, 1)
+        theirs = opinion(teacher, objects.shared_features(trunk, batch.rgb, batch.thermal))
+        mine = opinion(head, objects.shared_features(other, batch.rgb, batch.thermal))
+        loss = sum(likeness_terms(mine, theirs).values())
+        head.zero_grad()
+        loss.backward()
+        for stepper in steppers:
+            stepper.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-3:]) < 0.8 * losses[0]
+    assert all(abs(float(x)) < 1e-4 for x in likeness_terms(theirs, theirs).values())
+    save_fusion(tmp_path / "f.safetensors", other, ["person"], np.eye(1, 512, dtype=np.float32), {})
+    with pytest.raises(InputError, match="--teacher-fusion"):
+        objects.load_teacher(dataclasses.replace(settings, teacher_fusion=str(tmp_path / "f.safetensors")))
+    with pytest.raises(InputError, match="--teacher"):
+        objects.train(tmp_path, tmp_path, dataclasses.replace(SETTINGS, frames=8), cache=tmp_path)

@@ -28,8 +28,14 @@ SETTINGS = (
         "spectrum",
         "start",
         "teacher",
+        "teacher_fusion",
         "distil",
         "distil_edges",
+        "heard",
+        "natural",
+        "frames",
+        "phrases",
+        "labels",
         "learns",
         "muon",
         "learning_rate",
@@ -99,10 +105,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="begin with this file, or these shipped weights",
     )
     parser.add_argument(
-        "--teacher", metavar="WEIGHTS", help="fusion: learn from the pictures of this fusion network, too"
+        "--teacher",
+        metavar="WEIGHTS",
+        help="fusion: learn from the pictures of this fusion network, too; objects: from this head",
     )
-    parser.add_argument("--distil", type=float, help="fusion: how much the teacher counts")
+    parser.add_argument(
+        "--teacher-fusion", metavar="WEIGHTS", help="objects: the fusion network that the teacher reads"
+    )
+    parser.add_argument("--distil", type=float, help="fusion, objects: how much the teacher counts")
     parser.add_argument("--distil-edges", type=float, help="fusion: how much its edges count beside")
+    parser.add_argument(
+        "--heard",
+        type=float,
+        help="fusion --learns text: how much it counts that text is about what the teacher says",
+    )
+    parser.add_argument(
+        "--natural", type=float, help="fusion --heard: how much, that the rest stays as it is without text"
+    )
+    parser.add_argument(
+        "--frames",
+        type=int,
+        help="fusion --heard: frames of clips in a batch; objects --teacher: learn from each so-many-th frame, too",
+    )
+    parser.add_argument("--phrases", type=int, help="fusion --heard: words that each picture is asked for")
+    parser.add_argument("--labels", type=float, help="objects: how much labels count beside the teacher")
     for term in TERMS:
         parser.add_argument(f"--{term}", type=float, help="fusion: how much this term of the loss counts")
     parser.add_argument(

@@ -56,20 +56,35 @@ class Up(nn.Module):
 class Relevance(nn.Module):
     """Where the picture shows what the text says: the scalar product of features and guidance code, as a logit.
 
-    FiLM tells every pixel the same; this tells the text's object from the rest.
+    FiLM tells every pixel the same; this tells the text's object from the rest. `around`: channels of what it sees of
+    the surroundings, at a quarter of the features' resolution: features made for a picture alone hardly tell people
+    from cars. 0: it has no eye for them.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, around: int = 0) -> None:
         super().__init__()
         self.look = nn.Sequential(conv(channels, channels), nn.Conv2d(channels, channels, 3, 1, 1))
+        self.around = None
+        if around:
+            down = (conv(channels, channels, 2), conv(channels, around, 2))
+            self.around = nn.Sequential(
+                *down, Residual(around), Residual(around), nn.Conv2d(around, channels, 1)
+            )
+            nn.init.zeros_(self.around[-1].weight)  # type: ignore[arg-type]
+            nn.init.zeros_(self.around[-1].bias)  # type: ignore[arg-type]
         self.query = nn.Linear(CODE_DIM, channels, bias=False)
         self.bias = nn.Parameter(torch.tensor(-2.0))
         nn.init.normal_(self.query.weight, std=0.1)
 
     def forward(self, x_BCHW: Tensor, code_BD: Tensor) -> Tensor:
         """Features BCHW, codes BD -> logit B1HW."""
+        seen = x_BCHW
+        if self.around is not None:
+            seen = seen + nn.functional.interpolate(
+                self.around(x_BCHW), size=x_BCHW.shape[2:], mode="bilinear"
+            )
         query = self.query(code_BD)[:, :, None, None]
-        return (self.look(x_BCHW) * query).mean(1, keepdim=True) + self.bias
+        return (self.look(seen) * query).mean(1, keepdim=True) + self.bias
 
 
 class GuidedFusion(nn.Module):
@@ -82,13 +97,13 @@ class GuidedFusion(nn.Module):
         super().__init__()
         self.guidance = GuidanceProjection()
 
-    def add_decoder(self, widths: tuple[int, int, int, int, int]) -> None:
-        """`widths`: channels of the features at 1, 1/2, 1/4, 1/8, 1/16 of the resolution."""
+    def add_decoder(self, widths: tuple[int, int, int, int, int], around: int = 0) -> None:
+        """`widths`: channels of the features at 1, 1/2, 1/4, 1/8, 1/16 of the resolution; `around`: see Relevance."""
         w = widths
         self.film16 = FiLM(w[4])
         self.mix16 = Residual(w[4])
         self.up8 = Up(w[4], w[3])
-        self.relevance = Relevance(w[3])
+        self.relevance = Relevance(w[3], around)
         self.up4 = Up(w[3], w[2])
         self.up2 = Up(w[2], w[1])
         self.up1 = Up(w[1], w[0], guided=False)
@@ -118,9 +133,13 @@ class GuidedFusion(nn.Module):
 
     def decode(self, skip: list[Tensor], code: Tensor) -> tuple[Tensor, Tensor]:
         """What :meth:`encode` gives -> mix, detail, gain and accent of every pixel (B4HW), and the text's relevance."""
-        x = self.mix16(self.film16(skip[4], code))
-        x = self.up8(x, skip[3], code)
-        relevance = self.relevance(x, code)
+        x, relevance = self.hear(skip[3], skip[4], code)
         for up, features in zip((self.up4, self.up2, self.up1), (skip[2], skip[1], skip[0]), strict=True):
             x = up(x, features, code)
         return self.head(x), relevance
+
+    def hear(self, eighth: Tensor, sixteenth: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
+        """The coarse half of :meth:`decode`, which is where text is understood: features at 1/8, and relevance."""
+        x = self.mix16(self.film16(sixteenth, code))
+        x = self.up8(x, eighth, code)
+        return x, self.relevance(x, code)

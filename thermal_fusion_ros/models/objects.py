@@ -72,12 +72,19 @@ class ObjectHead(nn.Module):
 
     def predict(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """What is trained: logits B7hw of every cell, and the edges B4hw as above."""
+        return self.tell(self.look(features)[-1])
+
+    def look(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """What it makes of the features on the way: at 1/8, at 1/16, there with what is around, and at 1/8 again."""
         x4, x8, x16 = features
-        y8 = self.in8(torch.cat([self.fine(x4), x8], dim=1))
-        y16 = self.mix16(torch.relu(self.in16(torch.cat([self.down16(y8), x16], dim=1))))
-        y16 = self.up16(self.context(self.down32(y16)), y16)
-        y8 = self.up8(y16, y8)
-        return self.what(y8), torch.exp(self.where(y8).clamp(-_FARTHEST, _FARTHEST))
+        first = self.in8(torch.cat([self.fine(x4), x8], dim=1))
+        coarse = self.mix16(torch.relu(self.in16(torch.cat([self.down16(first), x16], dim=1))))
+        known = self.up16(self.context(self.down32(coarse)), coarse)
+        return [first, coarse, known, self.up8(known, first)]
+
+    def tell(self, last: Tensor) -> tuple[Tensor, Tensor]:
+        """:meth:`predict` from the last of :meth:`look`."""
+        return self.what(last), torch.exp(self.where(last).clamp(-_FARTHEST, _FARTHEST))
 
 
 def decode(

@@ -25,7 +25,7 @@ def small(fusion: nn.Module) -> SmallFusion:
 
 
 class SmallFusion(nn.Module):
-    """A trained network behind the interface of one. A quarter of its operations: 1.7 GFLOP (2 x MAC) at 640x480.
+    """A trained network behind the interface of one. A quarter of its operations: 1.8 GFLOP (2 x MAC) at 640x480.
 
     Features that it shares are those of the half picture: what is found in them has boxes of half the size.
     """

@@ -11,12 +11,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from thermal_fusion_ros.bags.source import open_source
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.objects import CLASSES
 
 Image = NDArray[np.uint8]
 Floats = NDArray[Any]  # float32; numpy's stubs lose the precision at every step
 SOURCES = {"roadscene": 0.4, "m3svd": 0.35, "llvip": 0.25}  # share of each source in a batch
+FRAMES = "m3svd_frame"  # how names of frames begin: the clips are of that source
 MIN_SCORE = 0.5
 
 
@@ -63,6 +65,22 @@ def load_pairs(root: Path, split: str = "train", min_score: float = MIN_SCORE) -
         )
         rgb = np.ascontiguousarray(visible[..., ::-1])
         pairs.append(Pair(path.stem, rgb.astype(np.uint8, copy=False), np.asarray(thermal, np.uint8), found))
+    return pairs
+
+
+def load_frames(root: Path, every: int) -> list[Pair]:
+    """Each `every`-th pair of frames of the clips in ``root/video/{visible,infrared}``, which nobody has labelled.
+
+    What they show may be anything: a label without any certainty covers the whole of each.
+    """
+    pairs = []
+    for clip in sorted((root / "video" / "visible").glob("*.mp4")):
+        frames = iter(open_source(root / "video", clip=clip.stem))
+        for n, (colour, heat) in enumerate(zip(frames, frames, strict=False)):  # of one moment, colour first
+            if n % every == 0:
+                height, width = heat.image.shape
+                anything = Labelled(CLASSES[0], (0.0, 0.0, width, height), 0.0)
+                pairs.append(Pair(f"{FRAMES}_{clip.stem}_{n}", colour.image, heat.image, (anything,)))
     return pairs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from thermal_fusion_ros.language.vocabulary import load_nouns
 from thermal_fusion_ros.models.checkpoint import FusionNetwork, load_fusion, save_fusion, weights_at
 from thermal_fusion_ros.models.cross_attention import SEEN, CrossAttentionFusion
 from thermal_fusion_ros.training import distributed, loop
-from thermal_fusion_ros.training.data import Batch, PairSampler, load_pairs
+from thermal_fusion_ros.training.data import Batch, Floats, PairSampler, load_frames, load_pairs
 from thermal_fusion_ros.training.fusion_loss import LossSettings, fuse, on_device, picture_terms, resemblance
+from thermal_fusion_ros.training.hearing import Phrases, hearing_terms
 
 # Parts of the network by the names of their parameters; "picture" is the rest. What is "seen" other heads share, and
 # "text" does nothing where nothing is said: each can be trained without touching what the others do.
@@ -24,6 +26,8 @@ PARTS = {
     "seen": SEEN,
     "text": ("guidance.", "film16.", "up8.film.", "up4.film.", "up2.film.", "relevance."),
 }
+
+EVERY = 4  # of the frames of a clip
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Settings(LossSettings):
     learning_rate: float = 1.5e-3
     text: bool = True  # False: the same network that never hears any, to know what listening costs
     learns: str = "all"  # or one of PARTS or "picture", the others staying as they are
+    frames: int = 3  # where a teacher is heard: frames that nobody has labelled, beside those of a batch
+    phrases: int = 2  # there: words that each picture is asked for, beside its text
 
 
 def loss_terms(
@@ -85,7 +91,8 @@ def train(
     """
     names, raw = load_nouns(data / "clip_text")
     vectors, mean = centred(raw)
-    sampler = PairSampler(load_pairs(data), (names, vectors), settings.crop, settings.seed)
+    nouns = (names, vectors)
+    sampler = PairSampler(load_pairs(data), nouns, settings.crop, settings.seed)
     torch.manual_seed(settings.seed)
     model = CrossAttentionFusion()
     model.guidance.mean.copy_(torch.from_numpy(mean))
@@ -101,9 +108,42 @@ def train(
         batch = sampler.batch(step, settings.batch).part(distributed.mine(settings.batch))
         return loss_terms(model, batch if settings.text else batch.without_text(), settings, teacher)
 
+    if settings.heard:
+        terms = _hearing(model, teacher, data, sampler, nouns, settings)
+
     def save(average: nn.Module, step: int) -> None:
         assert isinstance(average, CrossAttentionFusion)
         save_fusion(weights, average, names, vectors, {"settings": asdict(settings), "step": step})
 
     loop.run(model, terms, save, out, settings, stop_at=stop_at, checkpoint_every=checkpoint_every)
     return weights
+
+
+def _hearing(
+    model: CrossAttentionFusion,
+    teacher: FusionNetwork | None,
+    data: Path,
+    sampler: PairSampler,
+    nouns: tuple[list[str], Floats],
+    settings: Settings,
+) -> Callable[[int], dict[str, Tensor]]:
+    """The terms of a step, where text is learned from a teacher's; `model` then reads the teacher's codes."""
+    if not isinstance(teacher, CrossAttentionFusion) or settings.learns != "text":
+        raise InputError("--heard: needs --learns text and, as --teacher, weights of cross_attention")
+    model.guidance.load_state_dict(teacher.guidance.state_dict())
+    model.guidance.requires_grad_(False)
+    clips = PairSampler(load_frames(data, EVERY), nouns, settings.crop, settings.seed + 1)
+    if not clips.pairs and settings.frames:
+        raise InputError(f"{data}/video: no clips in it; --frames 0 goes without")
+    phrases = Phrases(*nouns, settings.seed)
+
+    def terms(step: int) -> dict[str, Tensor]:
+        labelled = sampler.batch(step, settings.batch).part(distributed.mine(settings.batch))
+        frames = labelled.part(range(0))
+        if settings.frames:
+            frames = clips.batch(step, settings.frames).part(distributed.mine(settings.frames))
+        said = phrases(step, settings.phrases, settings.batch + settings.frames)
+        mine = distributed.tensor(said[:, : len(labelled.rgb) + len(frames.rgb)])
+        return hearing_terms(model, teacher, on_device(labelled), on_device(frames), mine, settings)
+
+    return terms

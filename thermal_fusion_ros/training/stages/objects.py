@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from thermal_fusion_ros.detections import Detection
+from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.checkpoint import load_fusion, load_objects, save_objects, shipped, weights_at
 from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
 from thermal_fusion_ros.models.graph import FUSION_STRIDE
@@ -18,8 +19,9 @@ from thermal_fusion_ros.models.guided_fusion import SHARED
 from thermal_fusion_ros.models.objects import MIN_SCORE, ObjectHead, decode
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
 from thermal_fusion_ros.training import distributed, loop
-from thermal_fusion_ros.training.data import Floats, Image, load_pairs
+from thermal_fusion_ros.training.data import Floats, Image, load_frames, load_pairs
 from thermal_fusion_ros.training.growing import take_up
+from thermal_fusion_ros.training.head_likeness import Opinion, likeness_terms, opinion
 from thermal_fusion_ros.training.object_data import ObjectBatch, ObjectSampler, simulated_pair
 from thermal_fusion_ros.training.prefetch import Prefetched
 from thermal_fusion_ros.training.stages.depth import as_input
@@ -51,6 +53,13 @@ class Settings(loop.LoopSettings):
     dropped: float = 0.0  # share of the channels of features that a step goes without; none in the last fifth
     overlap: float = 1.5
     edges: float = 0.3
+    teacher: str = ""  # weights of a head to resemble, which may read another network…
+    teacher_fusion: str = ""  # …this one; empty: the one that is read here
+    distil: float = 1.0  # how much it counts that all is seen and said as the teacher does…
+    labels: float = 1.0  # …and that the labels are met
+    frames: int = (
+        0  # each so-many-th frame of the clips is learned from, too: of a teacher, nobody has labelled them
+    )
     dispute: float = 0.35  # from this score on, what nobody has labelled may yet be there…
     dispute_from: int = 3_500  # …once the network has seen enough to have an opinion
 
@@ -63,6 +72,8 @@ def train(
     The features are those of the shipped fusion weights: train again when these change. Raises :class:`InputError`
     when data is missing.
     """
+    if settings.frames and not settings.teacher:
+        raise InputError("--frames: needs --teacher; nobody has labelled them")
     real = load_pairs(data, min_score=0.0)
     people = [c for c in cutouts(real) if c.label == "person"]  # of cars there are too few
     rng = np.random.default_rng((settings.seed, 6))
@@ -71,7 +82,8 @@ def train(
         for spec in worlds_of(settings)
         for sample in SimulatedDataset(spec, cache).samples(workers)
     ]
-    sampler = ObjectSampler(real, simulated, settings.seed)
+    frames = load_frames(data, settings.frames) if settings.frames else []
+    sampler = ObjectSampler(real + frames, simulated, settings.seed)
     fusion = load_fusion(shipped("cross_attention"))
     assert isinstance(fusion.model, CrossAttentionFusion)
     torch.manual_seed(settings.seed)
@@ -79,6 +91,7 @@ def train(
     if settings.start:
         take_up(model, load_objects(weights_at(settings.start)).model.state_dict())
     network = fusion.model.to(distributed.device())
+    teacher = load_teacher(settings) if settings.teacher else None
     path = out / "objects.safetensors"
 
     def batch(step: int) -> ObjectBatch:
@@ -92,13 +105,31 @@ def train(
         features = shared_features(network, found.rgb, found.thermal)
         if step < LATE * settings.steps:
             features = [F.dropout2d(x, settings.dropped) for x in features]
-        return loss_terms(model, features, found, settings, step)
+        if teacher is None:
+            return loss_terms(opinion(model, features), found, settings, step)
+        head, trunk = teacher
+        with torch.no_grad():
+            theirs = opinion(head, shared_features(trunk, found.rgb, found.thermal))
+        mine = opinion(model, features)
+        alike = {name: settings.distil * term for name, term in likeness_terms(mine, theirs).items()}
+        return loss_terms(mine, found, settings, step) | alike
 
     def save(average: nn.Module, step: int) -> None:
         save_objects(path, average, fusion.digest, {"settings": asdict(settings), "step": step})
 
     loop.run(model, terms, save, out, settings, stop_at=stop_at)
     return path
+
+
+def load_teacher(settings: Settings) -> tuple[ObjectHead, CrossAttentionFusion]:
+    """The head that is learnt from, and the network it reads. Raises :class:`InputError` if they don't belong."""
+    head = load_objects(weights_at(settings.teacher))
+    trunk = load_fusion(weights_at(settings.teacher_fusion or "cross_attention"))
+    if head.fusion != trunk.digest or not isinstance(trunk.model, CrossAttentionFusion):
+        raise InputError(f"--teacher {settings.teacher}: reads another network; name it by --teacher-fusion")
+    for network in (head.model, trunk.model):
+        network.to(distributed.device()).eval().requires_grad_(False)
+    return head.model, trunk.model
 
 
 def worlds_of(settings: Settings) -> list[DatasetSpec]:
@@ -128,13 +159,9 @@ def detect(
     return decode(scores[0].float().numpy(), edges[0].float().numpy(), thermal.shape, threshold)
 
 
-def loss_terms(
-    model: ObjectHead, features: list[Tensor], batch: ObjectBatch, settings: Settings, step: int = 0
-) -> dict[str, Tensor]:
-    """Every weighted term of the loss of one batch, at this step."""
-    with distributed.autocast():
-        logits, edges = model.predict(features)
-    logits, edges = logits.float(), edges.float()
+def loss_terms(mine: Opinion, batch: ObjectBatch, settings: Settings, step: int = 0) -> dict[str, Tensor]:
+    """Every weighted term of what labels say of a batch, at this step."""
+    logits, edges = mine.logits, mine.edges
     middle, counts, true, weight = (
         distributed.tensor(x) for x in (batch.middle, batch.counts, batch.edges, batch.weight)
     )
@@ -153,11 +180,12 @@ def loss_terms(
     objects = (middle == 1).sum().clamp_min(1)
     total = weight.sum().clamp_min(1)
     difference = (torch.log(edges.clamp_min(0.05)) - torch.log(true.clamp_min(0.05))).abs()
-    return {
+    terms = {
         "score": score.sum() / objects,
         "overlap": settings.overlap * ((1 - generalised) * weight).sum() / total,
         "edges": settings.edges * (difference.mean(1, keepdim=True) * weight).sum() / total,
     }
+    return {name: settings.labels * term for name, term in terms.items()}
 
 
 def _overlap(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,12 +1,13 @@
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.checkpoint import load_fusion, shipped
-from thermal_fusion_ros.training import data, loop, losses
+from thermal_fusion_ros.training import data, loop, losses, object_data
 from thermal_fusion_ros.training.fusion_loss import on_device
 from thermal_fusion_ros.training.hearing import hearing_terms
 from thermal_fusion_ros.training.stages import fusion
@@ -124,6 +125,26 @@ def test_a_teacher_says_where_what_is_heard_is(dataset, tmp_path):
     for wrong in ({"learns": "all"}, {"teacher": ""}):
         with pytest.raises(InputError, match="--heard"):
             fusion.train(dataset, tmp_path / "wrong", dataclasses.replace(taught, **wrong))
+
+
+def test_frames_of_clips_are_pairs_that_nobody_has_labelled(tmp_path):
+    for folder in ("visible", "infrared"):
+        (tmp_path / "video" / folder).mkdir(parents=True)
+        path = str(tmp_path / "video" / folder / "walk.mp4")
+        film = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"mp4v"), 30, (64, 48))
+        for level in (0, 60, 120, 180, 240):
+            film.write(np.full((48, 64, 3), level + 10 * (folder == "infrared"), np.uint8))
+        film.release()
+    first, second, third = data.load_frames(tmp_path, 2)
+    assert second.rgb.shape == (48, 64, 3)
+    assert second.thermal.shape == (48, 64)
+    assert (np.median(second.rgb), np.median(second.thermal)) == pytest.approx((120, 130), abs=4)
+    assert first.rgb.max() < 60
+    assert third.rgb.min() > 200
+    assert first.name.startswith("m3svd")
+    assert not any(object_data.certain(o) for o in first.objects)
+    assert first.objects[0].box == (0, 0, 64, 48)
+    assert data.load_frames(tmp_path / "nothing", 2) == []
 
 
 def test_missing_data_is_named(tmp_path):

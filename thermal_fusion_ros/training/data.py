@@ -78,9 +78,9 @@ def load_frames(root: Path, every: int) -> list[Pair]:
         frames = iter(open_source(root / "video", clip=clip.stem))
         for n, (colour, heat) in enumerate(zip(frames, frames, strict=False)):  # of one moment, colour first
             if n % every == 0:
-                height, width = heat.image.shape
-                anything = Labelled(CLASSES[0], (0.0, 0.0, width, height), 0.0)
-                pairs.append(Pair(f"{FRAMES}_{clip.stem}_{n}", colour.image, heat.image, (anything,)))
+                rgb, thermal = (frame.image.astype(np.uint8, copy=False) for frame in (colour, heat))
+                anything = Labelled(CLASSES[0], (0.0, 0.0, thermal.shape[1], thermal.shape[0]), 0.0)
+                pairs.append(Pair(f"{FRAMES}_{clip.stem}_{n}", rgb, thermal, (anything,)))
     return pairs
 
 

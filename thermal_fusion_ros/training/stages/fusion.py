@@ -28,6 +28,7 @@ PARTS = {
 }
 
 EVERY = 4  # of the frames of a clip
+Terms = Callable[[int], dict[str, Tensor]]  # of the loss, at a step
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,11 @@ def train(
     teacher = load_teacher(settings)
     weights = out / "cross_attention.safetensors"
 
-    def terms(step: int) -> dict[str, Tensor]:
+    def of_pictures(step: int) -> dict[str, Tensor]:
         batch = sampler.batch(step, settings.batch).part(distributed.mine(settings.batch))
         return loss_terms(model, batch if settings.text else batch.without_text(), settings, teacher)
 
+    terms: Terms = of_pictures
     if settings.heard:
         terms = _hearing(model, teacher, data, sampler, nouns, settings)
 
@@ -126,7 +128,7 @@ def _hearing(
     sampler: PairSampler,
     nouns: tuple[list[str], Floats],
     settings: Settings,
-) -> Callable[[int], dict[str, Tensor]]:
+) -> Terms:
     """The terms of a step, where text is learned from a teacher's; `model` then reads the teacher's codes."""
     if not isinstance(teacher, CrossAttentionFusion) or settings.learns != "text":
         raise InputError("--heard: needs --learns text and, as --teacher, weights of cross_attention")

@@ -43,7 +43,7 @@ def test_the_example_of_the_issue():
         ([thing(depth=0.42)], "a person 0.4 m ahead"),
         ([thing(depth=2.3)], "a person 2.2 m ahead"),
         ([thing(depth=51.0)], "a person 50 m ahead"),
-        ([thing(depth=6.0, sigma=0.08)], "a person about 6 m ahead"),
+        ([thing(depth=6.0, sigma=0.075)], "a person about 6 m ahead"),
         ([thing(depth=6.0, sigma=0.12)], "a person ahead"),
         ([thing(depth=None)], "a person ahead"),
         ([thing(depth=float("nan"))], "a person ahead"),

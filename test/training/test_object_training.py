@@ -289,4 +289,4 @@ def test_a_head_learns_on_other_features_what_another_one_sees(tmp_path):
     with pytest.raises(InputError, match="--teacher-fusion"):
         objects.load_teacher(dataclasses.replace(settings, teacher_fusion=str(tmp_path / "f.safetensors")))
     with pytest.raises(InputError, match="--teacher"):
-        objects.train(tmp_path, tmp_path, dataclasses.replace(SETTINGS, frames=8), cache=tmp_path)
+        objects.train(tmp_path, tmp_path, dataclasses.replace(SETTINGS, every=8), cache=tmp_path)

@@ -34,6 +34,7 @@ SETTINGS = (
         "heard",
         "natural",
         "frames",
+        "every",
         "phrases",
         "labels",
         "learns",
@@ -122,10 +123,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--natural", type=float, help="fusion --heard: how much, that the rest stays as it is without text"
     )
+    parser.add_argument("--frames", type=int, help="fusion --heard: frames of clips, beside a batch")
     parser.add_argument(
-        "--frames",
+        "--every",
         type=int,
-        help="fusion --heard: frames of clips in a batch; objects --teacher: learn from each so-many-th frame, too",
+        metavar="N",
+        help="objects --teacher: learn from each N-th frame of the clips, too",
     )
     parser.add_argument("--phrases", type=int, help="fusion --heard: words that each picture is asked for")
     parser.add_argument("--labels", type=float, help="objects: how much labels count beside the teacher")

@@ -40,10 +40,6 @@ class LossSettings(loop.LoopSettings):
     teacher: str = ""  # weights of a fusion network whose pictures are learnt from, too
     distil: float = 2.0
     distil_edges: float = 0.0
-    heard: float = (
-        0.0  # how much it counts that what text is about is where the teacher finds it; for text alone
-    )
-    natural: float = 3.0  # of that: how much, that the rest stays as it is without text
 
 
 class Fusion(Protocol):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from thermal_fusion_ros.models.objects import ObjectHead
 from thermal_fusion_ros.training import distributed
+from thermal_fusion_ros.training.losses import divergence
 
 UNDISPUTED = 0.05  # how much a cell counts about which both say the same, of one where they are opposed
 
@@ -37,8 +37,7 @@ def likeness_terms(mine: Opinion, theirs: Opinion) -> dict[str, Tensor]:
     """
     seen = [(x - y).square().mean() / y.var() for x, y in zip(mine.seen, theirs.seen, strict=True)]
     wanted = torch.sigmoid(theirs.logits)
-    score = F.binary_cross_entropy_with_logits(mine.logits, wanted, reduction="none")
-    score = score - F.binary_cross_entropy(wanted, wanted, reduction="none")
+    score = divergence(mine.logits, wanted)
     focus = (torch.sigmoid(mine.logits).detach() - wanted).abs() + UNDISPUTED
     sure = wanted.amax(1, keepdim=True)
     edges = (torch.log(mine.edges) - torch.log(theirs.edges)).abs() * sure

@@ -7,10 +7,11 @@ shows without a word is not touched: every parameter that is trained does nothin
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from thermal_fusion_ros.models.compose import compose
 from thermal_fusion_ros.models.guided_fusion import GuidedFusion
@@ -18,10 +19,21 @@ from thermal_fusion_ros.models.objects import CLASSES
 from thermal_fusion_ros.training import distributed
 from thermal_fusion_ros.training.data import Floats
 from thermal_fusion_ros.training.fusion_loss import LossSettings, Tensors, picture_terms
+from thermal_fusion_ros.training.losses import divergence
 
 CLASS = 0.7  # share of the phrases that name a class; the others are any noun
 NOISE = 0.1  # norm of what is added to a phrase
 FOUND = 8.0  # how much more a place counts that the teacher finds relevant
+
+
+@dataclass(frozen=True)
+class HearingSettings(LossSettings):
+    """How text is learned from a teacher; none of it counts where `heard` is 0."""
+
+    heard: float = 0.0  # how much it counts that what text is about is where the teacher finds it
+    natural: float = 3.0  # how much, that the rest stays as it is without text
+    frames: int = 3  # that nobody has labelled, beside the pictures of a batch
+    phrases: int = 2  # words that each picture is asked for, beside its text
 
 
 class Phrases:
@@ -48,7 +60,7 @@ def hearing_terms(
     labelled: Tensors,
     frames: Tensors,
     phrases_NB512: Tensor,
-    settings: LossSettings,
+    settings: HearingSettings,
 ) -> dict[str, Tensor]:
     """Weighted terms: those of the labelled pictures; that what their text doesn't name stays as it is ("natural"); and
     that all of B pictures, labelled ones first, are as relevant to their text and to N phrases as the teacher says.
@@ -75,9 +87,6 @@ def hearing_terms(
     changed = (fused - plain).abs() * (1 - labelled.named) * (1 + 2 * labelled.emphasis)
     terms["natural"] = settings.natural * changed.mean()
     heard = torch.cat([relevance, rest]).float()
-    # The divergence of two opinions: none where they agree, however unsure.
-    difference = F.binary_cross_entropy_with_logits(heard, wanted, reduction="none")
-    difference = difference - F.binary_cross_entropy(wanted, wanted, reduction="none")
     said = (code.abs().sum(1) > 0).float()[:, None, None, None]
-    terms["heard"] = settings.heard * (difference * said * (1 + FOUND * wanted)).mean()
+    terms["heard"] = settings.heard * (divergence(heard, wanted) * said * (1 + FOUND * wanted)).mean()
     return terms

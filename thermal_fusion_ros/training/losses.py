@@ -82,3 +82,9 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
 def difference_correlation(fused: Tensor, visible: Tensor, thermal: Tensor) -> Tensor:
     """Sum of the correlations of differences per image (SCD; Aslantas & Bendes, AEU 2015)."""
     return correlation(fused - thermal, visible) + correlation(fused - visible, thermal)
+
+
+def divergence(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Of every element, how far a logit is from a probability: cross-entropy less its least, zero where both agree."""
+    cross = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    return cross - F.binary_cross_entropy(wanted, wanted, reduction="none")

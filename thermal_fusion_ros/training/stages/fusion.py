@@ -18,7 +18,7 @@ from thermal_fusion_ros.models.cross_attention import SEEN, CrossAttentionFusion
 from thermal_fusion_ros.training import distributed, loop
 from thermal_fusion_ros.training.data import Batch, Floats, PairSampler, load_frames, load_pairs
 from thermal_fusion_ros.training.fusion_loss import LossSettings, fuse, on_device, picture_terms, resemblance
-from thermal_fusion_ros.training.hearing import Phrases, hearing_terms
+from thermal_fusion_ros.training.hearing import HearingSettings, Phrases, hearing_terms
 
 # Parts of the network by the names of their parameters; "picture" is the rest. What is "seen" other heads share, and
 # "text" does nothing where nothing is said: each can be trained without touching what the others do.
@@ -28,11 +28,11 @@ PARTS = {
 }
 
 EVERY = 4  # of the frames of a clip
-Terms = Callable[[int], dict[str, Tensor]]  # of the loss, at a step
+Objective = Callable[[int], distributed.Terms]  # the terms of the loss, at a step
 
 
 @dataclass(frozen=True)
-class Settings(LossSettings):
+class Settings(HearingSettings):
     """Everything that shapes a run; stored with its result."""
 
     steps: int = 5_000
@@ -41,8 +41,6 @@ class Settings(LossSettings):
     learning_rate: float = 1.5e-3
     text: bool = True  # False: the same network that never hears any, to know what listening costs
     learns: str = "all"  # or one of PARTS or "picture", the others staying as they are
-    frames: int = 3  # where a teacher is heard: frames that nobody has labelled, beside those of a batch
-    phrases: int = 2  # there: words that each picture is asked for, beside its text
 
 
 def loss_terms(
@@ -109,7 +107,7 @@ def train(
         batch = sampler.batch(step, settings.batch).part(distributed.mine(settings.batch))
         return loss_terms(model, batch if settings.text else batch.without_text(), settings, teacher)
 
-    terms: Terms = of_pictures
+    terms: Objective = of_pictures
     if settings.heard:
         terms = _hearing(model, teacher, data, sampler, nouns, settings)
 
@@ -128,7 +126,7 @@ def _hearing(
     sampler: PairSampler,
     nouns: tuple[list[str], Floats],
     settings: Settings,
-) -> Terms:
+) -> Objective:
     """The terms of a step, where text is learned from a teacher's; `model` then reads the teacher's codes."""
     if not isinstance(teacher, CrossAttentionFusion) or settings.learns != "text":
         raise InputError("--heard: needs --learns text and, as --teacher, weights of cross_attention")
@@ -144,8 +142,7 @@ def _hearing(
         frames = labelled.part(range(0))
         if settings.frames:
             frames = clips.batch(step, settings.frames).part(distributed.mine(settings.frames))
-        said = phrases(step, settings.phrases, settings.batch + settings.frames)
-        mine = distributed.tensor(said[:, : len(labelled.rgb) + len(frames.rgb)])
-        return hearing_terms(model, teacher, on_device(labelled), on_device(frames), mine, settings)
+        said = distributed.tensor(phrases(step, settings.phrases, len(labelled.rgb) + len(frames.rgb)))
+        return hearing_terms(model, teacher, on_device(labelled), on_device(frames), said, settings)
 
     return terms

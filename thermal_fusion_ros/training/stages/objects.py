@@ -57,8 +57,8 @@ class Settings(loop.LoopSettings):
     teacher_fusion: str = ""  # …this one; empty: the one that is read here
     distil: float = 1.0  # how much it counts that all is seen and said as the teacher does…
     labels: float = 1.0  # …and that the labels are met
-    frames: int = (
-        0  # each so-many-th frame of the clips is learned from, too: of a teacher, nobody has labelled them
+    every: int = (
+        0  # so-many-th frame of the clips is learned from, too: by the teacher, nobody has labelled them
     )
     dispute: float = 0.35  # from this score on, what nobody has labelled may yet be there…
     dispute_from: int = 3_500  # …once the network has seen enough to have an opinion
@@ -72,8 +72,8 @@ def train(
     The features are those of the shipped fusion weights: train again when these change. Raises :class:`InputError`
     when data is missing.
     """
-    if settings.frames and not settings.teacher:
-        raise InputError("--frames: needs --teacher; nobody has labelled them")
+    if settings.every and not settings.teacher:
+        raise InputError("--every: needs --teacher; nobody has labelled the frames")
     real = load_pairs(data, min_score=0.0)
     people = [c for c in cutouts(real) if c.label == "person"]  # of cars there are too few
     rng = np.random.default_rng((settings.seed, 6))
@@ -82,7 +82,7 @@ def train(
         for spec in worlds_of(settings)
         for sample in SimulatedDataset(spec, cache).samples(workers)
     ]
-    frames = load_frames(data, settings.frames) if settings.frames else []
+    frames = load_frames(data, settings.every) if settings.every else []
     sampler = ObjectSampler(real + frames, simulated, settings.seed)
     fusion = load_fusion(shipped("cross_attention"))
     assert isinstance(fusion.model, CrossAttentionFusion)

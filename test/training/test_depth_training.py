@@ -60,7 +60,7 @@ def test_a_crop_is_a_longer_lens():
     images = np.zeros((1, 240, 320, 1), np.uint8)
     targets = np.full((1, 240, 320), 2.0, np.float16)
     sampler = depth_data.DepthSampler(images, targets, [], seed=0)
-    values = [float(np.unique(sampler.batch(step, 1, 0).target)[0]) for step in range(20)]
+    values = [float(np.unique(sampler.batch(step, range(1), range(0)).target)[0]) for step in range(20)]
     assert 2 + np.log(depth_data.NARROWEST) - 0.01 <= min(values) < max(values) <= 2.001
 
 
@@ -68,7 +68,7 @@ def test_a_picture_with_a_larger_share_is_drawn_so_many_times_as_often():
     images = np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1) * np.ones((1, 240, 320, 1), np.uint8)
     targets = np.arange(3, dtype=np.float16).reshape(3, 1, 1) * 10 * np.ones((1, 240, 320), np.float16)
     sampler = depth_data.DepthSampler(images, targets, [], seed=0, shares=[1, 3, 0])
-    drawn = np.concatenate([sampler.batch(step, 8, 0).target[:, 0, 0, 0] for step in range(30)])
+    drawn = np.concatenate([sampler.batch(step, range(8), range(0)).target[:, 0, 0, 0] for step in range(30)])
     counts = np.bincount(np.rint(drawn / 10).astype(int), minlength=3)
     assert counts[2] == 0
     assert 2 < counts[1] / counts[0] < 4.5
@@ -90,7 +90,7 @@ def test_boxes_follow_the_crop():
     )
     found = 0
     for step in range(12):
-        batch = sampler.batch(step, 1, 1)
+        batch = sampler.batch(step, range(1), range(1))
         for index, x0, y0, x1, y1, metres in batch.boxes:
             shown = batch.shown()[int(index), 0].numpy()
             inside = shown[int(y0) + 2 : int(y1) - 2, int(x0) + 2 : int(x1) - 2].mean()
@@ -104,11 +104,44 @@ def test_the_last_of_a_batch_are_seen_again_with_a_little_noise():
     images = np.random.default_rng(0).integers(0, 256, (3, 240, 320, 3), np.uint8)
     real = depth_data.RealPicture(images[0], ())
     sampler = depth_data.DepthSampler(images, np.zeros((3, 240, 320), np.float16), [real], seed=1)
-    batch = sampler.batch(0, 2, 1, twice=2)
+    batch = sampler.batch(0, range(2), range(1), twice=2)
     shown = batch.shown()
     assert (len(batch.image), len(batch.target), len(shown)) == (3, 2, 5)
     change = (shown[-2:] - shown[1:3]).abs()
     assert 0 < change.mean() < 4 / 255
+
+
+def test_parts_of_a_batch_are_those_of_the_whole():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (5, 240, 320, 3), np.uint8)
+    person = (Labelled("person", (140, 100, 180, 200)),)
+    teacher = rng.normal(size=(2, 240, 320)).astype(np.float16)
+    real = [depth_data.RealPicture(image, person, teacher) for image in images]
+    targets = rng.normal(size=(5, 240, 320)).astype(np.float16)
+    sampler = depth_data.DepthSampler(images, targets, real, seed=1)
+    whole = sampler.batch(3, range(4), range(4))
+    assert {box[0] for box in whole.boxes} <= set(range(4, 8))
+    seeds = set()
+    for start in (0, 1):
+        part = sampler.batch(3, range(start, 4, 2), range(start, 4, 2))
+        np.testing.assert_array_equal(part.image, whole.image[start::2])
+        np.testing.assert_array_equal(part.target, whole.target[start::2])
+        np.testing.assert_array_equal(part.teacher, whole.teacher[start::2])
+        mine = [(4 + start + 2 * (box[0] - 2), *box[1:]) for box in part.boxes]
+        assert mine == [box for box in whole.boxes if box[0] % 2 == start]
+        seeds.add(part.seed)
+    assert len(seeds) == 2  # pictures are exposed in ways of their own
+    assert whole.boxes
+
+
+def test_a_batch_that_processes_cannot_share_names_the_option(root, tmp_path, monkeypatch):
+    monkeypatch.setattr("thermal_fusion_ros.training.distributed.size", lambda: 2)
+    for name in ("init_process_group", "broadcast_object_list"):
+        monkeypatch.setattr(f"torch.distributed.{name}", lambda *_: None)
+    monkeypatch.setattr("thermal_fusion_ros.training.distributed.shared", lambda _, terms: terms)
+    settings = dataclasses.replace(TINY, small_steps=0, batch=3, real=1)
+    with pytest.raises(InputError, match="--real 1: not a multiple of the 2 processes"):
+        depth.train(root, tmp_path / "run", settings, cache=root / "simulated")
 
 
 def test_a_real_picture_is_mixed_with_another_of_the_same_view():

@@ -138,7 +138,7 @@ def shrink(pair: Pair, width: int) -> Pair:
 
 
 class DepthSampler:
-    """Batches that depend on (seed, step) alone."""
+    """Batches that depend on (seed, step) alone; any process can make its own part of one."""
 
     def __init__(
         self,
@@ -156,41 +156,50 @@ class DepthSampler:
         self.lots = np.repeat(np.arange(len(images)), shares)
 
     def batch(
-        self, step: int, simulated: int, real: int, size: tuple[int, int] = SIZE, twice: int = 0
+        self, step: int, simulated: range, real: range, size: tuple[int, int] = SIZE, twice: int = 0
     ) -> DepthBatch:
-        """The batch of training step `step`: so many pictures of each kind, of `size` (height, width), the last of
-        them `twice`.
-        """
-        rng = np.random.default_rng((self.seed, step, 2))
-        pictures, targets, boxes, teachers = [], [], [], []
-        for _ in range(simulated):
-            index = int(self.lots[rng.integers(len(self.lots))])
-            window = random_window(self.images.shape[1:3], rng)
-            flip = rng.random() < 0.5
-            pictures.append(cut(self.images[index], window, flip, cv2.INTER_AREA, size))
-            depth = cut(self.targets[index].astype(np.float32), window, flip, cv2.INTER_NEAREST, size)
-            targets.append(depth + np.log(window[2] / self.images.shape[2]))
-        for k in range(real):
-            picture = self.real[int(rng.integers(len(self.real)))]
-            window = random_window(picture.image.shape[:2], rng, NARROWEST_REAL)
-            flip = rng.random() < 0.5
-            pictures.append(cut(mixture(picture, rng), window, flip, cv2.INTER_AREA, size))
-            boxes += [(simulated + k, *box) for box in _boxes(picture.objects, window, flip, size)]
-            if picture.teacher is not None:
-                shift = np.log(window[2] / picture.image.shape[1])
-                log_depth, log_sigma = (
-                    cut(layer.astype(np.float32), window, flip, cv2.INTER_LINEAR, size)
-                    for layer in picture.teacher
-                )
-                teachers.append(np.stack([log_depth + shift, log_sigma]))
+        """These items of the batch of training step `step`, of `size` (height, width), the last of them `twice`."""
+        rendered = [self._simulated(step, k, size) for k in simulated]
+        taken = [self._real(step, k, size) for k in real]
+        pictures = [item[0] for item in rendered] + [item[0] for item in taken]
+        boxes = [(k, *box) for k, item in enumerate(taken, len(rendered)) for box in item[1]]
+        teachers = [item[2] for item in taken if item[2] is not None]
         return DepthBatch(
             np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2)),
-            np.stack(targets)[:, None].astype(np.float32),
+            np.array([item[1] for item in rendered], np.float32).reshape(-1, 1, *size),
             tuple(boxes),
             np.stack(teachers).astype(np.float32) if teachers else None,
-            (self.seed, step, 3),
+            (self.seed, step, 3, *simulated[:1], *real[:1]),
             twice,
         )
+
+    def _simulated(self, step: int, item: int, size: tuple[int, int]) -> tuple[Floats, Floats]:
+        """A window of a simulated picture, and what is to be predicted there."""
+        rng = np.random.default_rng((self.seed, step, item, 2))
+        index = int(self.lots[rng.integers(len(self.lots))])
+        window = random_window(self.images.shape[1:3], rng)
+        flip = rng.random() < 0.5
+        depth = cut(self.targets[index].astype(np.float32), window, flip, cv2.INTER_NEAREST, size)
+        picture = cut(self.images[index], window, flip, cv2.INTER_AREA, size)
+        return picture, depth + np.log(window[2] / self.images.shape[2])
+
+    def _real(
+        self, step: int, item: int, size: tuple[int, int]
+    ) -> tuple[Floats, list[tuple[float, ...]], Floats | None]:
+        """A window of a real picture, its boxes, and its teacher's opinion."""
+        rng = np.random.default_rng((self.seed, step, item, 4))
+        picture = self.real[int(rng.integers(len(self.real)))]
+        window = random_window(picture.image.shape[:2], rng, NARROWEST_REAL)
+        flip = rng.random() < 0.5
+        image = cut(mixture(picture, rng), window, flip, cv2.INTER_AREA, size)
+        boxes = _boxes(picture.objects, window, flip, size)
+        if picture.teacher is None:
+            return image, boxes, None
+        shift = np.log(window[2] / picture.image.shape[1])
+        log_depth, log_sigma = (
+            cut(layer.astype(np.float32), window, flip, cv2.INTER_LINEAR, size) for layer in picture.teacher
+        )
+        return image, boxes, np.stack([log_depth + shift, log_sigma])
 
 
 def mixture(picture: RealPicture, rng: np.random.Generator) -> Image:

@@ -47,10 +47,13 @@ def start() -> None:
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
 
 
-def mine(count: int) -> range:
-    """Which items of a batch of `count` this process makes; all processes make equally many."""
+def mine(count: int, option: str = "--batch") -> range:
+    """Which items of a batch of `count` this process makes; all processes make equally many.
+
+    Raises :class:`InputError`, which names `option`, where they can't.
+    """
     if count % size():
-        raise InputError(f"--batch {count}: not a multiple of the {size()} processes that share it")
+        raise InputError(f"{option} {count}: not a multiple of the {size()} processes that share it")
     return range(rank(), count, size())
 
 

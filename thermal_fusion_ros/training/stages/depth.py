@@ -151,7 +151,14 @@ def train_on(
     path = out / f"depth_{settings.spectrum}.safetensors"
 
     def batch(step: int) -> DepthBatch:
-        return sampler.batch(step, *composition(step, settings), settings.twice)
+        simulated, real, size = composition(step, settings)
+        return sampler.batch(
+            step,
+            distributed.mine(simulated, "--batch less --real"),
+            distributed.mine(real, "--real"),
+            size,
+            len(distributed.mine(settings.twice, "--twice")),
+        )
 
     batches = Prefetched(batch, settings.steps, workers)
 
@@ -162,7 +169,8 @@ def train_on(
         save_depth(path, average, settings.spectrum, {"settings": asdict(settings), "step": step})
 
     loop.run(model, terms, save, out, settings, stop_at=stop_at)
-    if settings.counted and (stop_at is None or stop_at >= settings.steps):
+    finished = stop_at is None or stop_at >= settings.steps
+    if settings.counted and finished and distributed.rank() == 0:
         count_again(path, settings, sampler, workers)
     return path
 
@@ -172,8 +180,12 @@ def count_again(path: Path, settings: Settings, sampler: DepthSampler, workers: 
     averaged weights (Izmailov et al., Averaging Weights Leads to Wider Optima, UAI 2018).
     """
     model = load_depth(path).model.to(distributed.device())
-    parts = composition(settings.steps, settings)
-    batches = Prefetched(lambda step: sampler.batch(step, *parts, settings.twice), settings.counted, workers)
+    simulated, real, size = composition(settings.steps, settings)
+
+    def batch(step: int) -> DepthBatch:
+        return sampler.batch(step, range(simulated), range(real), size, settings.twice)
+
+    batches = Prefetched(batch, settings.counted, workers)
     update_bn((batches(step).shown() for step in range(settings.counted)), model)
     save_depth(path, model.eval(), settings.spectrum, {"settings": asdict(settings), "step": settings.steps})
 

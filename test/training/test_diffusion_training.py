@@ -107,6 +107,8 @@ def test_settings_that_make_no_sense_are_named(dataset, tmp_path, denoiser):
 def test_the_command_knows_which_stage_an_option_belongs_to(dataset, tmp_path, capsys):
     assert main(["train", "diffusion", "--data", str(dataset), "--depth-loss", "1"]) == 2
     assert "--depth-loss is not a setting of the stage diffusion" in capsys.readouterr().err
+    assert main(["train", "fusion", "--data", str(dataset), "--heard", "2", "--distil", "1"]) == 2
+    assert "--distil" in capsys.readouterr().err
 
 
 PROGRAM = """

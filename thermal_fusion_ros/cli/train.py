@@ -201,6 +201,8 @@ def run(args: argparse.Namespace) -> int:
     if foreign:
         option = {"depth": "depth-loss", "text": "no-text"}.get(foreign[0], foreign[0].replace("_", "-"))
         raise InputError(f"--{option} is not a setting of the stage {args.stage}")
+    if given.get("heard") and not {"distil", "distil_edges"}.isdisjoint(given):
+        raise InputError("--distil, --distil-edges: with --heard the teacher's pictures are not learned from")
     if "levels" in given:
         given["levels"] = tuple(given["levels"])
     settings = dataclasses.replace(defaults, **given)

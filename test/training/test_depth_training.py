@@ -136,12 +136,12 @@ def test_parts_of_a_batch_are_those_of_the_whole():
 
 def test_a_batch_that_processes_cannot_share_names_the_option(root, tmp_path, monkeypatch):
     monkeypatch.setattr("thermal_fusion_ros.training.distributed.size", lambda: 2)
-    for name in ("init_process_group", "broadcast_object_list"):
-        monkeypatch.setattr(f"torch.distributed.{name}", lambda *_: None)
-    monkeypatch.setattr("thermal_fusion_ros.training.distributed.shared", lambda _, terms: terms)
-    settings = dataclasses.replace(TINY, small_steps=0, batch=3, real=1)
-    with pytest.raises(InputError, match="--real 1: not a multiple of the 2 processes"):
-        depth.train(root, tmp_path / "run", settings, cache=root / "simulated")
+    cache = tmp_path / "simulated"
+    for small_steps in (0, 2):
+        settings = dataclasses.replace(TINY, small_steps=small_steps, batch=3, real=1)
+        with pytest.raises(InputError, match="--real 1: not a multiple of the 2 processes"):
+            depth.train(root, tmp_path / "run", settings, cache=cache)
+    assert not cache.exists()  # before anything is rendered
 
 
 def test_a_real_picture_is_mixed_with_another_of_the_same_view():

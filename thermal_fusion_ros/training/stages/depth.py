@@ -114,6 +114,10 @@ def train(
     """
     if settings.spectrum not in SPECTRA:
         raise InputError(f"spectrum {settings.spectrum!r}: one of {', '.join(SPECTRA)}")
+    # Before hours of rendering; what processes can share they can also share threefold, see :func:`composition`.
+    distributed.mine(settings.batch - settings.real, "--batch less --real")
+    distributed.mine(settings.real, "--real")
+    distributed.mine(settings.twice, "--twice")
     whole = load_pairs(data)
     stock = cutouts(whole)
     pairs = [shrink(pair, STORED_WIDTH) for pair in whole]
@@ -152,13 +156,8 @@ def train_on(
 
     def batch(step: int) -> DepthBatch:
         simulated, real, size = composition(step, settings)
-        return sampler.batch(
-            step,
-            distributed.mine(simulated, "--batch less --real"),
-            distributed.mine(real, "--real"),
-            size,
-            len(distributed.mine(settings.twice, "--twice")),
-        )
+        twice = len(distributed.mine(settings.twice))
+        return sampler.batch(step, distributed.mine(simulated), distributed.mine(real), size, twice)
 
     batches = Prefetched(batch, settings.steps, workers)
 

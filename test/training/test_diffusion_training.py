@@ -14,7 +14,7 @@ from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.checkpoint import load_denoiser, load_fusion, save_denoiser, shipped
 from thermal_fusion_ros.models.diffusion import Denoiser
 from thermal_fusion_ros.training import data, diffusion_data, loop
-from thermal_fusion_ros.training.stages import diffusion, diffusion_fusion
+from thermal_fusion_ros.training.stages import diffusion, diffusion_fusion, objects
 
 TINY = diffusion.Settings(steps=4, batch=2, crop=16, samples=0)
 TINY_HEAD = diffusion_fusion.Settings(steps=2, batch=2, crop=64, samples=0, real=2, depth=1.0)
@@ -156,11 +156,20 @@ def test_two_processes_have_the_losses_of_one(dataset, tmp_path):
         torch.testing.assert_close(got[name], tensor, atol=1e-2, rtol=0)
 
 
-def test_a_batch_that_processes_cannot_share_is_refused(dataset, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("stage", "settings", "options"),
+    [
+        (diffusion, TINY, {}),
+        (diffusion_fusion, TINY_HEAD, {"diffusion": shipped("diffusion")}),
+        (objects, objects.Settings(batch=2), {}),
+    ],
+)
+def test_a_batch_that_processes_cannot_share_is_refused_before_anything_is_read(
+    stage, settings, options, tmp_path, monkeypatch
+):
     monkeypatch.setattr("thermal_fusion_ros.training.distributed.size", lambda: 3)
-    monkeypatch.setattr("torch.distributed.init_process_group", lambda *_: None)
     with pytest.raises(InputError, match="--batch 2: not a multiple of the 3 processes"):
-        diffusion.distributed.mine(2)
+        stage.train(tmp_path / "no data", tmp_path, settings, cache=tmp_path, **options)
 
 
 def test_curves_go_to_tensorboard_where_there_is_one(tmp_path, monkeypatch):

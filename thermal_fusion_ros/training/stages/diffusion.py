@@ -60,8 +60,10 @@ def train(
 ) -> Path:
     """Train, resuming from ``out``; returns the path of the fp16 weights. `cache` keeps rendered pictures.
 
-    Raises :class:`InputError` when `data` is not what data/README.md describes, or `out` holds another run.
+    Raises :class:`InputError` when `data` is not what data/README.md describes, `out` holds another run, or processes
+    can't share a batch.
     """
+    distributed.mine(settings.batch)  # before anything is rendered
     simulated = rendered(settings.samples, settings.seed, cache, workers)
     sampler = DiffusionSampler(load_pairs(data), simulated, settings.simulated, settings.crop, settings.seed)
     torch.manual_seed(settings.seed)

@@ -75,13 +75,15 @@ def train(
     `diffusion`: weights of the stage of that name, or of this one; `cache` keeps rendered pictures. The visible and the
     infrared depth network must be among the shipped weights.
 
-    Raises :class:`InputError` when something is missing or `out` holds another run.
+    Raises :class:`InputError` when something is missing, `out` holds another run, or processes can't share a batch.
     """
     wrong = [level for level in settings.levels if not 0 <= level < LEVELS]
     if wrong or not settings.levels:
         raise InputError(
             f"--levels {' '.join(map(str, settings.levels))}: noise levels from 0 to {LEVELS - 1}"
         )
+    distributed.mine(settings.batch)  # before anything is rendered
+    distributed.mine(settings.whole, "--whole")
     names, raw = load_nouns(data / "clip_text")
     vectors, mean = centred(raw)
     pairs = load_pairs(data)

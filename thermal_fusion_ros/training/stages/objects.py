@@ -70,10 +70,12 @@ def train(
     """Train, resuming from ``out``; returns the path of the fp16 weights. `cache` keeps rendered pictures.
 
     The features are those of the shipped fusion weights: train again when these change. Raises :class:`InputError`
-    when data is missing.
+    when data is missing or processes can't share a batch.
     """
     if settings.every and not settings.teacher:
         raise InputError("--every: needs --teacher; nobody has labelled the frames")
+    distributed.mine(settings.batch)  # before anything is rendered
+    teacher = load_teacher(settings) if settings.teacher else None
     real = load_pairs(data, min_score=0.0)
     people = [c for c in cutouts(real) if c.label == "person"]  # of cars there are too few
     rng = np.random.default_rng((settings.seed, 6))
@@ -91,7 +93,6 @@ def train(
     if settings.start:
         take_up(model, load_objects(weights_at(settings.start)).model.state_dict())
     network = fusion.model.to(distributed.device())
-    teacher = load_teacher(settings) if settings.teacher else None
     path = out / "objects.safetensors"
 
     def batch(step: int) -> ObjectBatch:

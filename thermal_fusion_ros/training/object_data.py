@@ -36,7 +36,7 @@ from thermal_fusion_ros.training.standing import Cutout, hidden, stand
 SIZE = (288, 384)  # height and width of a training picture
 SMALLEST = 12  # pixels, the longer side of a box that is worth finding
 GREY = 128  # a picture that is not there; zero to the network
-BLANK = 0.12  # share of pictures without the visible half; as many without the thermal one
+NO_VISIBLE, NO_THERMAL = 0.12, 0.2  # shares of pictures without that half; light alone shows less of people
 THROUGH = 0.25  # of an object's light that must come through the air for anybody to see it
 TINTED = 0.3  # share of visible pictures under lamps of another colour
 SHADED = 0.3  # share of visible pictures that are dark in places, as beside a lamp
@@ -143,8 +143,9 @@ class ObjectSampler:
         if rng.random() < TINTED:
             lamp = np.exp(rng.normal(0, 0.3, 3)).astype(np.float32)
             rgb = np.clip(rgb * (lamp / lamp.mean()), 0, 1)
-        blank = rng.random()
-        if not BLANK <= blank < 2 * BLANK and rng.random() < SHADED:  # not where light is all there is
+        missing = rng.random()
+        no_visible, no_thermal = missing < NO_VISIBLE, missing >= 1 - NO_THERMAL
+        if not no_thermal and rng.random() < SHADED:  # not where light is all there is
             rgb = shaded(rgb, rng)
         if rng.random() < UNEVEN:  # sun-warmed ground is as bright as people
             warmth = smooth_field(thermal.shape, rng) * np.float32(rng.uniform(-0.3, 0.5))
@@ -152,9 +153,9 @@ class ObjectSampler:
         if rng.random() < DETAILED:
             thermal = detailed(thermal, rng)
         shown: tuple[str, ...] = BOTH
-        if blank < BLANK:
+        if no_visible:
             rgb, shown = np.full_like(rgb, GREY / 255), BOTH[1:]
-        elif blank < 2 * BLANK:
+        elif no_thermal:
             thermal, shown = np.full_like(thermal, GREY / 255), BOTH[:1]
         boxes -= np.array([left, top, left, top], np.float32)
         if rng.random() < 0.5:

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.checkpoint import load_denoiser, load_fusion, save_denoiser, shipped
 from thermal_fusion_ros.models.diffusion import Denoiser
 from thermal_fusion_ros.training import data, diffusion_data, loop
-from thermal_fusion_ros.training.stages import diffusion, diffusion_fusion, objects
+from thermal_fusion_ros.training.stages import diffusion, diffusion_fusion, fusion, objects
 
+NO_DATA = Path("no data")
 TINY = diffusion.Settings(steps=4, batch=2, crop=16, samples=0)
 TINY_HEAD = diffusion_fusion.Settings(steps=2, batch=2, crop=64, samples=0, real=2, depth=1.0)
 
@@ -159,9 +161,10 @@ def test_two_processes_have_the_losses_of_one(dataset, tmp_path):
 @pytest.mark.parametrize(
     ("stage", "settings", "options"),
     [
-        (diffusion, TINY, {}),
-        (diffusion_fusion, TINY_HEAD, {"diffusion": shipped("diffusion")}),
-        (objects, objects.Settings(batch=2), {}),
+        (fusion, fusion.Settings(batch=2), {}),
+        (diffusion, TINY, {"cache": NO_DATA}),
+        (diffusion_fusion, TINY_HEAD, {"diffusion": shipped("diffusion"), "cache": NO_DATA}),
+        (objects, objects.Settings(batch=2), {"cache": NO_DATA}),
     ],
 )
 def test_a_batch_that_processes_cannot_share_is_refused_before_anything_is_read(
@@ -169,7 +172,8 @@ def test_a_batch_that_processes_cannot_share_is_refused_before_anything_is_read(
 ):
     monkeypatch.setattr("thermal_fusion_ros.training.distributed.size", lambda: 3)
     with pytest.raises(InputError, match="--batch 2: not a multiple of the 3 processes"):
-        stage.train(tmp_path / "no data", tmp_path, settings, cache=tmp_path, **options)
+        stage.train(NO_DATA, tmp_path, settings, **options)
+    assert not NO_DATA.exists()
 
 
 def test_curves_go_to_tensorboard_where_there_is_one(tmp_path, monkeypatch):

@@ -86,8 +86,12 @@ def train(
 
     `stop_at` ends the run early, at that step of the same learning-rate schedule; it can be taken up again.
 
-    Raises :class:`InputError` when `data` is not what data/README.md describes, or `out` holds another run.
+    Raises :class:`InputError` when `data` is not what data/README.md describes, `out` holds another run, or processes
+    can't share a batch.
     """
+    distributed.mine(settings.batch)  # before anything is read
+    if settings.heard:
+        distributed.mine(settings.frames, "--frames")
     names, raw = load_nouns(data / "clip_text")
     vectors, mean = centred(raw)
     nouns = (names, vectors)

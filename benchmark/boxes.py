@@ -94,15 +94,26 @@ def with_boxes(world: worlds.World, second: float = SECONDS) -> worlds.World:
 
 
 def drive(
-    simulator: Simulator, folder: Path, config: Config, seconds: float = SECONDS, *, tilt: bool = True
+    simulator: Simulator,
+    folder: Path,
+    config: Config,
+    seconds: float = SECONDS,
+    *,
+    tilt: bool = True,
+    odometry: bool = False,
 ) -> tuple[LastDepth, FrameTree]:
-    """What the pipeline made of the last pair of a recorded drive, and TF. Without `tilt` the height alone is told."""
+    """What the pipeline made of the last pair of a recorded drive, and TF.
+
+    Without `tilt` the height alone is told; with `odometry` TF tells how the robot moved.
+    """
     path = folder / "drive.mcap"
     with BagWriter(path) as writer:
         write_bag(writer, simulator, seconds, truth="none")
     config = config.with_values(known_rig(simulator.rig, config))
     if not tilt:
         config = config.with_values({"depth.camera_tilt": ""})
+    if odometry:
+        config = config.with_values({"depth.odometry_frame": MAP})
     last = LastDepth()
     run_offline(open_source(path), config, Pipeline(config), [last])
     return last, PosedBag(path, [path]).transforms()
@@ -143,14 +154,14 @@ def _moved(cloud: NDArray[Any], pose: F64) -> F64:
     return np.asarray(points @ pose[:3, :3].T + pose[:3, 3])
 
 
-def scene(world: str, condition: str, seed: int, *, tilt: bool = True) -> list[Placed | None]:
-    """Boxes of one world, by place; none where depth got no metres."""
+def scene(world: str, condition: str, seed: int, **told: bool) -> list[Placed | None]:
+    """Boxes of one world, by place; none where depth got no metres. What is `told`: see :func:`drive`."""
     config = SimulationConfig(
         world=world, condition=condition, seed=seed, quality="live", shutter_period_s=0.0
     )
     simulator = Simulator(config, world=with_boxes(worlds.build(world, seed)))
     with tempfile.TemporaryDirectory() as folder:
-        last, tree = drive(simulator, Path(folder), Config(), tilt=tilt)
+        last, tree = drive(simulator, Path(folder), Config(), **told)
     if last.depth is None:
         return [None] * len(PLACES)
     return placed(simulator, last, cloud_in_map(simulator, last, tree))
@@ -161,12 +172,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmark.boxes", description=__doc__)
     parser.add_argument("--scenes", type=int, default=len(SCENES), help="only so many of them")
     parser.add_argument("--no-tilt", action="store_true", help="depth.camera_tilt is not told")
+    parser.add_argument("--odometry", action="store_true", help="depth.odometry_frame is told")
     args = parser.parse_args()
     cv2.setNumThreads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     lines: list[list[str]] = []
     everything: list[Placed] = []
     for world, condition, seed in SCENES[: args.scenes]:
-        boxes = scene(world, condition, seed, tilt=not args.no_tilt)
+        boxes = scene(world, condition, seed, tilt=not args.no_tilt, odometry=args.odometry)
         cells = ["not seen" if box is None else f"{box.along:+.0%}, {box.near:.0%}" for box in boxes]
         lines.append([f"{world}, {condition}", *cells])
         everything += [box for box in boxes if box is not None]

@@ -359,6 +359,11 @@ class DepthConfig:
         "Frame of the robot that is level where the ground is, of which TF is asked how the camera is mounted; empty "
         "asks nobody.",
     )
+    odometry_frame: str = param(
+        "",
+        "Frame in which odometry moves the robot (`odom`): TF then tells where pictures were taken, and earlier ones, "
+        "from elsewhere, correct depth. Empty: the network alone.",
+    )
     horizontal_fov_deg: float = param(
         0.0,
         "Angle of view of the RGB camera where neither camera_info nor a rig file tells; 0 is unknown.",

@@ -16,7 +16,9 @@ from thermal_fusion_ros.config import DepthConfig
 from thermal_fusion_ros.detections import Detection
 from thermal_fusion_ros.frames import Perception
 from thermal_fusion_ros.geometry.depth_filter import DepthFilter, metres
+from thermal_fusion_ros.geometry.motion_stereo import MotionStereo
 from thermal_fusion_ros.geometry.mounting import parse_tilt, plausible, tilt_of
+from thermal_fusion_ros.geometry.poses import Matrix
 from thermal_fusion_ros.geometry.scale import MetricScale, ScaleTracker
 from thermal_fusion_ros.sensing.camera import CameraModel, Floats
 from thermal_fusion_ros.sensing.rig import Rig
@@ -35,6 +37,7 @@ class DepthStage:
         self._own, self._metric = own, metric
         self._filter = DepthFilter(config)
         self._tracker = ScaleTracker(config, in_heights=own)
+        self._motion = MotionStereo()
         self._camera: CameraModel | None = None  # calibrated
         self._assumed: CameraModel | None = None  # of the picture's size and the given angle of view
         self._rig: Rig | None = None
@@ -56,6 +59,7 @@ class DepthStage:
         """Forget earlier frames: a new recording, or the clock jumped."""
         self._filter.reset()
         self._tracker.reset()
+        self._motion.reset()
         self._range_points = self._whole = None
 
     def set_cameras(self, camera: CameraModel | None, rig: Rig | None) -> None:
@@ -103,12 +107,14 @@ class DepthStage:
         luma: NDArray[np.uint8] | None,
         thermal: NDArray[np.uint8] | None,
         objects: Sequence[Detection] = (),
+        world_from_camera: Matrix | None = None,
     ) -> None:
         """Fill the depth fields of `perception`.
 
         `depth`, `sigma` h×w as the network gives them; `luma` H×W and `thermal` H'×W' are the cameras' own pictures,
         not registered, and needed for parallax alone; thermal None where it is of another moment. `objects`: what was
-        found in the RGB picture; their heights are a source of scale.
+        found in the RGB picture; their heights are a source of scale. `world_from_camera`: where that was taken, if
+        earlier pictures may be asked.
         """
         height, width = perception.fused.shape[:2]
         self._whole = None
@@ -139,8 +145,44 @@ class DepthStage:
         if scale.scale is None:
             perception.depth_refused = scale.reason
             return
+        if self.config.odometry_frame:
+            relative, sigma = self._compared(perception, relative, sigma, camera, objects, world_from_camera)
+            perception.relative_depth, perception.depth_sigma = relative, sigma
         self._whole = relative * np.float32(scale.scale)
         perception.depth = metres(relative, sigma, scale.scale, height, width, self.config)
+
+    def _compared(
+        self,
+        perception: Perception,
+        relative: F32,
+        sigma: F32,
+        camera: CameraModel | None,
+        objects: Sequence[Detection],
+        world_from_camera: Matrix | None,
+    ) -> tuple[F32, F32]:
+        """Relative depth and its sigma after earlier pictures were asked; as it was where they can't be."""
+        assert perception.scale is not None
+        assert perception.scale.scale is not None
+        why_not = ""
+        if world_from_camera is None:
+            why_not = f"TF does not say where the camera was in {self.config.odometry_frame!r}"
+        elif camera is None:
+            why_not = "the RGB camera's calibration is not known"
+        elif perception.frozen:
+            why_not = "the thermal picture is of another moment"
+        if why_not or camera is None or world_from_camera is None:
+            perception.scale_state["motion"] = f"not used: {why_not}"
+            return relative, sigma
+        scale = np.float32(perception.scale.scale)
+        boxes = [found.box for found in objects]
+        depth, sigma = self._motion(
+            relative * scale, sigma, perception.fused, camera, world_from_camera, perception.stamp_ns, boxes
+        )
+        views, turned = self._motion.views, self._motion.turned_deg
+        perception.scale_state["motion"] = (
+            f"compared with {views} earlier places, turned by up to {turned:.1f}°"
+        )
+        return depth / scale, sigma
 
     def camera_for(self, width: int, height: int) -> CameraModel | None:
         """What pictures of this size are taken with, as far as that is known."""

@@ -49,10 +49,14 @@ class ThermalFrame:
 
 @dataclass(frozen=True, slots=True)
 class FramePair:
-    """Two frames of the same instant. Results carry the stamp and frame of the RGB camera."""
+    """Two frames of the same instant. Results carry the stamp and frame of the RGB camera.
+
+    `world_from_camera` (4×4, metres): where the RGB camera was then, in a frame that stands still; None: not known.
+    """
 
     rgb: RgbFrame
     thermal: ThermalFrame
+    world_from_camera: NDArray[np.float64] | None = None
 
 
 @dataclass(slots=True)

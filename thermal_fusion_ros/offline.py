@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from thermal_fusion_ros.bags.sinks import DepthSink
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import FramePair, Perception, RgbFrame
+from thermal_fusion_ros.geometry.poses import FrameTree, PoseOf, poses_in
 from thermal_fusion_ros.replay_report import ReplayReport, engine_notes
 from thermal_fusion_ros.sensing.pairing import Pair, PairerLike, Stream, make_pairer
 from thermal_fusion_ros.sensing.rig_assembly import RigAssembly
@@ -38,7 +39,8 @@ def run_offline(
     report = ReplayReport(source.name, "offline", sent={"rgb": 0, "thermal": 0})
     _tell_cameras(source, config, pipeline)
     pairer = make_pairer(config.sync)
-    fuser = _Fuser(pipeline, sinks, report)
+    world = config.depth.odometry_frame if config.depth.enabled else ""
+    fuser = _Fuser(pipeline, sinks, report, poses_in(world, source.transforms() if world else FrameTree()))
     try:
         for _ in range(loops):
             for pair in _pairs(source, pairer, report, on_frame):
@@ -51,6 +53,11 @@ def run_offline(
     report.engine = pipeline.engine_name
     report.notes += engine_notes(pipeline.engine_refused)
     report.notes += source.problems
+    if world and fuser.unplaced:
+        report.notes.append(
+            f"{fuser.unplaced} of {report.pairs_in} pairs: TF of the recording does not say where the camera was in "
+            f"{world!r} (depth.odometry_frame); their depth is the network's alone"
+        )
     report.balance()
     return report
 
@@ -79,8 +86,12 @@ def _pairs(
 class _Fuser:
     """Fuses pairs into sinks, and counts and times what it does."""
 
-    def __init__(self, pipeline: Pipeline, sinks: Sequence[Sink], report: ReplayReport) -> None:
+    def __init__(
+        self, pipeline: Pipeline, sinks: Sequence[Sink], report: ReplayReport, pose_of: PoseOf
+    ) -> None:
         self._pipeline, self._sinks, self._report = pipeline, sinks, report
+        self._pose_of = pose_of
+        self.unplaced = 0  # pairs of which nobody knows where they were taken
         self._prepared: set[tuple[int, ...]] = set()
         self._first: float | None = None
 
@@ -88,10 +99,12 @@ class _Fuser:
         """Fuse one pair of frames, or count why not."""
         report = self._report
         report.pairs_in += 1
+        pose = self._pose_of(pair.rgb.frame_id, pair.rgb.stamp_ns)
+        self.unplaced += pose is None
         try:
             self._prepare(pair.rgb.image.shape)
             started = time.perf_counter()
-            result: Perception = self._pipeline.process(FramePair(pair.rgb, pair.thermal))
+            result: Perception = self._pipeline.process(FramePair(pair.rgb, pair.thermal, pose))
         except InputError as error:
             report.dropped["refused"] += 1
             if str(error) not in report.notes:

@@ -308,7 +308,8 @@ class Pipeline:
                 (outputs["depth"], outputs["sigma"]) if self._external is None else self._external(fused)
             )
             # A frozen thermal picture is of another moment: it says nothing about parallax.
-            self._depth(perception, depth, sigma, luma, None if view.frozen else view.display, found)
+            parallax = None if view.frozen else view.display
+            self._depth(perception, depth, sigma, luma, parallax, found, pair.world_from_camera)
             perception.stage_ms["depth"] = (time.perf_counter() - done) * 1e3
         if told:
             begun = time.perf_counter()

@@ -18,6 +18,8 @@ from thermal_fusion_ros.messages import image_from_message, rgb_from_message, th
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
 
+    from thermal_fusion_ros.geometry.poses import FrameTree
+
 RGB_TOPIC, THERMAL_TOPIC = "rgb/image_raw", "thermal/image_raw"
 
 
@@ -54,6 +56,16 @@ class RosbagSource(Recording):
     def frame_count(self) -> int | None:
         """Messages on both topics."""
         return self._frame_count
+
+    def transforms(self) -> FrameTree:
+        """By /tf and /tf_static."""
+        from thermal_fusion_ros.geometry.reconstruction_bag import PosedBag
+
+        bag = PosedBag(self.path, self._bag.files)
+        tree = bag.transforms()
+        for problem in bag.problems:
+            self.report(problem)
+        return tree
 
     def arrivals(self) -> Iterator[Arrival]:
         """In the order of recording. Raises `InputError` when not one image can be decoded."""

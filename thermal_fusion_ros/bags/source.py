@@ -12,6 +12,8 @@ from thermal_fusion_ros.frames import RgbFrame, ThermalFrame, ThermalKind
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from thermal_fusion_ros.geometry.poses import FrameTree
+
 FIRST_STAMP_NS = 1_000_000_000  # of recordings without a clock; 0 would read as "no stamp" in ROS
 SECOND_NS = 1_000_000_000
 BAG_SUFFIXES = (".mcap", ".db3")
@@ -52,6 +54,9 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[RgbFrame | ThermalFrame]:
         """The frames of one pass alone."""
 
+    def transforms(self) -> FrameTree:
+        """Where frames were, by the recording's TF; empty where it has none."""
+
 
 class Problems:
     """What is wrong with a recording."""
@@ -79,6 +84,12 @@ class Recording(Problems):
         """One pass; see :class:`Source`."""
         raise NotImplementedError
 
+    def transforms(self) -> FrameTree:
+        """None; see :class:`Source`."""
+        from thermal_fusion_ros.geometry.poses import FrameTree
+
+        return FrameTree()
+
     def __iter__(self) -> Iterator[RgbFrame | ThermalFrame]:
         return (arrival.frame for arrival in self.arrivals())
 
@@ -89,6 +100,7 @@ class Loaded(Recording):
     def __init__(self, source: Source, on_frame: Callable[[], object] = lambda: None) -> None:
         super().__init__(source.name)
         self.camera_info = source.camera_info
+        self.transforms = source.transforms  # type: ignore[method-assign]
         self.loaded: list[Arrival] = []
         for arrival in source.arrivals():
             self.loaded.append(arrival)

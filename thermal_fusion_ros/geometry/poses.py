@@ -7,7 +7,8 @@ pose of b in a. Transforms are rigid. Stamps are integer nanoseconds.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from operator import itemgetter
 from typing import Any
 
@@ -183,3 +184,17 @@ class FrameTree:
         for frame in frames:
             out = self.tracks[frame].at(stamp_ns) @ out
         return out
+
+
+PoseOf = Callable[[str, int], Matrix | None]  # of a frame at a moment, in another one; None: not known
+
+
+def poses_in(world: str, tree: FrameTree) -> PoseOf:
+    """`world_from_frame` by what a recording says; nothing is known where `world` is empty."""
+
+    def pose_of(frame: str, stamp_ns: int) -> Matrix | None:
+        with suppress(PoseError):
+            return tree.lookup(world, frame, stamp_ns) if world else None
+        return None
+
+    return pose_of

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import FramePair, RgbFrame
+from thermal_fusion_ros.geometry.poses import PoseOf
 from thermal_fusion_ros.geometry.reconstruction_bag import Picture, PosedBag, depth_from_message
 from thermal_fusion_ros.sensing.camera import CameraModel
 from thermal_fusion_ros.sensing.pairing import Pair, Stream, make_pairer
@@ -176,8 +177,13 @@ class PerceivedFrames:
         config: Config,
         colour: str,
         every: int = 1,
+        pose_of: PoseOf = lambda frame, stamp_ns: None,
     ) -> None:
-        """`colour`: fused, rgb or temperature. Every pair is perceived, every `every`-th one is used."""
+        """`colour`: fused, rgb or temperature. Every pair is perceived, every `every`-th one is used.
+
+        `pose_of`: where the camera was, in the frame of ``depth.odometry_frame``.
+        """
+        self._pose_of = pose_of
         self.source, self.camera, self.colour, self.every = source, camera, colour, every
         self.config, self._make_pipeline = config, make_pipeline
         self.count = None if source.frame_count is None else source.frame_count // 2
@@ -205,7 +211,8 @@ class PerceivedFrames:
 
     def _frame(self, pipeline: Pipeline, pair: Pair) -> DepthFrame | Skip:
         try:
-            seen = pipeline.process(FramePair(pair.rgb, pair.thermal))
+            pose = self._pose_of(pair.rgb.frame_id or self.camera.frame_id, pair.rgb.stamp_ns)
+            seen = pipeline.process(FramePair(pair.rgb, pair.thermal, pose))
         except InputError as error:
             return Skip("refused", str(error))
         if seen.depth is None:

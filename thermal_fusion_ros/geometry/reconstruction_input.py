@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from thermal_fusion_ros.bags.source import _bag_files
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.geometry.mounting import down_of_pose
-from thermal_fusion_ros.geometry.poses import FrameTree, PoseError
+from thermal_fusion_ros.geometry.poses import FrameTree, PoseError, poses_in
 from thermal_fusion_ros.geometry.reconstruction_bag import PosedBag
 from thermal_fusion_ros.geometry.reconstruction_frames import (
     DEPTH_ENDINGS,
@@ -103,7 +103,13 @@ def open_input(
     rig = _rig(config)
     camera = _camera(source, rig)
     perceived = PerceivedFrames(
-        source, lambda: _pipeline(config, source, tree, camera), camera, config, colour or FUSED, every
+        source,
+        lambda: _pipeline(config, source, tree, camera),
+        camera,
+        config,
+        colour or FUSED,
+        every,
+        poses_in(config.depth.odometry_frame, tree),
     )
     return Input(perceived, choose_poses(bag, tree, poses), "pipeline", colour or FUSED)
 

@@ -30,7 +30,7 @@ from std_msgs.msg import String
 from thermal_fusion_ros.config import Config
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.geometry.mounting import down_of_pose, parse_tilt
-from thermal_fusion_ros.geometry.poses import matrix_from
+from thermal_fusion_ros.geometry.poses import Matrix, matrix_from
 from thermal_fusion_ros.ros import diagnostics, parameters, report
 from thermal_fusion_ros.ros.heartbeat import keep_awake
 from thermal_fusion_ros.ros.inputs import CameraInput
@@ -61,6 +61,7 @@ SAME_DOWN = 0.003  # radians: the camera's mounting has not changed by more
 LANGUAGE_PERIOD_S = 1.0  # at most, between looks at what the language worker does
 FORWARD_JUMP_S = 10.0  # of simulated time; less is a slow or a fast recording
 NO_CAMERA = "nothing has come on rgb/camera_info; start the driver's, or set registration.rig"
+NO_TF = "depth.odometry_frame is of no use without tf2_ros: install it (apt), or leave the parameter empty"
 PATIENCE_S = 3.0  # at the end, for the engine to finish the pair it is working on
 
 PipelineFactory = Callable[[Config], PipelineLike]
@@ -97,6 +98,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         self._range: RangeInput | None = None
         self._rgb_frame: str | None = None  # of the last RGB image
         self._down: Floats | None = None  # in its frame, by TF
+        self._transforms: TransformLookup | None = None
         self._closers: list[Callable[[], object]] = []  # undo what activating has made
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._expiring: Any = None  # the timer that lets waiting frames go
@@ -173,7 +175,12 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         self._pipeline = self._pipeline_factory(config)
         self._language = self._make_language(self._pipeline)
         self._fuser = PairFuser(
-            self._pipeline, self._log, self._now_ns, self._language, config.fusion.rate_hz
+            self._pipeline,
+            self._log,
+            self._now_ns,
+            self._language,
+            config.fusion.rate_hz,
+            self._pose_of_camera,
         )
         self._tell_rig()
         self._inputs = {
@@ -221,10 +228,12 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
             self._subscribe(
                 CameraInfo, f"{name}/camera_info", partial(self._on_camera_info, name), SENSOR_DATA
             )
-        self._transforms = TransformLookup(self)
+        transforms = self._transforms = TransformLookup(self)
         self._down = None
-        self._closers.append(self._transforms.close)
+        self._closers.append(transforms.close)
         self._every(TRANSFORM_PERIOD_S, self._ask_transform)
+        if config.depth.odometry_frame and not transforms.available:
+            self.get_logger().warning(NO_TF)
         if config.depth.enabled:
             self._listen_to_range()
         self._subscribe(String, "~/prompt", self._on_prompt, NEWEST)
@@ -301,6 +310,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
             self._fuser.camera_info = None if withheld else message
 
     def _ask_transform(self) -> None:
+        assert self._transforms is not None
         wanted = None if self._assembly is None else self._assembly.wanted_transform
         pose = None if wanted is None else self._transforms.pose(*wanted)
         if self._assembly is not None and pose is not None and self._assembly.take_pose(*pose):
@@ -314,6 +324,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
             not (depth.enabled and depth.base_frame and self._rgb_frame)
             or depth.camera_tilt
             or self._fuser is None
+            or self._transforms is None
         ):
             return
         pose = self._transforms.pose(depth.base_frame, self._rgb_frame)
@@ -323,6 +334,14 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         if self._down is None or np.abs(down - self._down).max() > SAME_DOWN:
             self._down = down
             self._fuser.set_down(down)
+
+    def _pose_of_camera(self, frame_id: str, stamp_ns: int) -> Matrix | None:
+        """Where odometry had the RGB camera; called in the fuser's thread."""
+        depth, transforms = self.config.depth, self._transforms
+        if not (depth.enabled and depth.odometry_frame and frame_id) or transforms is None:
+            return None
+        pose = transforms.pose(depth.odometry_frame, frame_id, stamp_ns)
+        return None if pose is None else matrix_from(*pose)
 
     def _tell_rig(self) -> None:
         """Hand the rig, or what is wrong with it, to the pipeline."""
@@ -344,6 +363,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
 
     def _listen_to_range(self) -> None:
         assert self._fuser is not None
+        assert self._transforms is not None
         self._range = RangeInput(
             self,
             self._transforms,

@@ -18,6 +18,7 @@ from thermal_fusion_ros.bags.source import thermal_kind
 from thermal_fusion_ros.config import Config
 from thermal_fusion_ros.errors import FrozenError, InputError
 from thermal_fusion_ros.frames import CAPTION, FramePair, Perception, RgbFrame, ThermalFrame
+from thermal_fusion_ros.geometry.poses import PoseOf
 from thermal_fusion_ros.messages import BadMessageError, rgb_from_message, thermal_from_message
 from thermal_fusion_ros.newest_only import NewestOnly
 from thermal_fusion_ros.ros.ledger import Ledger
@@ -124,7 +125,8 @@ class PairFuser:
     """Decodes, fuses and publishes the newest pair; counts what became of the others.
 
     Works while :meth:`attach` has given it outputs. `now_ns` is the clock that stamps are compared with. `language` is
-    shown what has been fused, and guides fusion. `rate_hz`: pairs a second at most, by their stamps; 0: all.
+    shown what has been fused, and guides fusion. `rate_hz`: pairs a second at most, by their stamps; 0: all. `pose_of`
+    says where a frame was at a moment (ns), as a matrix, in a frame that stands still; asked in the fuser's thread.
     """
 
     def __init__(
@@ -134,6 +136,7 @@ class PairFuser:
         now_ns: Callable[[], int],
         language: LanguageService | None = None,
         rate_hz: float = 0.0,
+        pose_of: PoseOf = lambda frame, stamp_ns: None,
     ) -> None:
         self.ledger = Ledger()
         self.rate = RateMeter()
@@ -147,7 +150,7 @@ class PairFuser:
         self.problem = ""  # the last pair's, empty when it went well
         self.state = "no pair yet"
         self._pipeline, self._log, self._now_ns = pipeline, log, now_ns
-        self._language = language
+        self._language, self._pose_of = language, pose_of
         if language is not None:
             pipeline.guidance = language.code
         self._rate_hz, self._limit = rate_hz, RateLimit()
@@ -289,7 +292,8 @@ class PairFuser:
         if not wanted:
             raise _DroppedError(why_nothing)
         begun = time.monotonic()
-        frames = FramePair(_rgb_frame(rgb), _thermal_frame(thermal))
+        pose = self._pose_of(rgb.message.header.frame_id, rgb.stamp_ns)
+        frames = FramePair(_rgb_frame(rgb), _thermal_frame(thermal), pose)
         decoded = time.monotonic()
         if self._last_stamp is not None and rgb.stamp_ns < self._last_stamp:
             self._reset()  # pairs come in order: a recording has looped, or a clock was set

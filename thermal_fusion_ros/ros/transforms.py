@@ -1,4 +1,4 @@
-"""Where the thermal camera sits, asked of TF. tf2_ros is optional: without it, parameters say."""
+"""Where cameras sit and how they move, asked of TF. tf2_ros is optional: without it, parameters say."""
 
 from __future__ import annotations
 
@@ -30,15 +30,19 @@ class TransformLookup:
         """Whether TF can be asked."""
         return self._buffer is not None
 
-    def pose(self, parent: str, child: str) -> Pose | None:
-        """The newest pose of frame `child` in frame `parent`: position, metres, and quaternion x y z w; None so far."""
-        if self._buffer is None:
+    def pose(self, parent: str, child: str, stamp_ns: int = 0) -> Pose | None:
+        """Pose of frame `child` in frame `parent` at a moment (0: the newest); None while it is not known.
+
+        Position, metres, and quaternion x y z w. Any thread may ask.
+        """
+        buffer = self._buffer
+        if buffer is None:
             return None
         import tf2_ros
         from rclpy.time import Time
 
         try:
-            found = self._buffer.lookup_transform(parent, child, Time()).transform
+            found = buffer.lookup_transform(parent, child, Time(nanoseconds=stamp_ns)).transform
         except tf2_ros.TransformException:
             return None
         at, turn = found.translation, found.rotation

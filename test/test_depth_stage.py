@@ -1,5 +1,6 @@
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 
@@ -172,3 +173,52 @@ def test_a_camera_that_looks_down_gets_its_metres_when_its_tilt_is_told():
         assert perception.scale_state["mounting"] == stage.mounting
         errors.append(abs(np.log(np.nanmedian(perception.depth[-10:]) / np.median(metres[-5:]))))
     assert errors[1] < 0.7 * errors[0]
+
+
+def moving_past_a_wall(stage: DepthStage, told: bool = True, frozen: bool = False) -> Perception:
+    """A network that has everything a tenth too far, and a camera that moves sideways past a structured wall."""
+    noise = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH * 2), np.uint8)
+    wall = cv2.GaussianBlur(noise, (0, 0), 1.5)
+    metres = np.full((HEIGHT // 2, WIDTH // 2), 4.0, np.float32)
+    for n in range(9):
+        right = 0.1 * n
+        x = np.tile(np.arange(WIDTH, dtype=np.float32) + np.float32(right * CAMERA.k[0, 0] / 4), (HEIGHT, 1))
+        y = np.repeat(np.arange(HEIGHT, dtype=np.float32)[:, None], WIDTH, 1)
+        seen = np.dstack([cv2.remap(wall, x, y, cv2.INTER_LINEAR)] * 3)
+        pose = np.eye(4)
+        pose[0, 3] = right
+        perception = Perception(n * 100_000_000, "rgb", seen, seen[..., 0], frozen=frozen)
+        said = said_by_network(metres, 1.4) * np.float32(1.1)
+        stage(perception, said, np.full_like(said, 0.1), None, None, (), pose if told else None)
+    return perception
+
+
+def test_odometry_corrects_depth_and_says_how():
+    made = {}
+    for frame in ("", "odom"):
+        config = DepthConfig(camera_height_m=1.4, odometry_frame=frame)
+        stage = DepthStage(config)
+        stage.set_cameras(CAMERA, None)
+        made[frame] = moving_past_a_wall(stage)
+    inner = np.s_[20:-20, 20:-20]
+    assert np.median(made[""].depth[inner]) == pytest.approx(4.4, rel=0.01)
+    assert np.median(made["odom"].depth[inner]) == pytest.approx(4.0, rel=0.03)
+    assert "motion" not in made[""].scale_state
+    assert made["odom"].scale_state["motion"].startswith("compared with 2 earlier places")
+    relative, scale = made["odom"].relative_depth, made["odom"].scale.scale
+    assert np.median(relative[10:-10, 10:-10]) * scale == pytest.approx(4.0, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ({"told": False}, "TF does not say where the camera was in 'odom'"),
+        ({"frozen": True}, "another moment"),
+    ],
+)
+def test_where_odometry_is_of_no_use_depth_is_the_networks_and_the_reason_is_told(what, words):
+    stage = DepthStage(DepthConfig(camera_height_m=1.4, odometry_frame="odom"))
+    stage.set_cameras(CAMERA, None)
+    seen = moving_past_a_wall(stage, **what)
+    assert words in seen.scale_state["motion"]
+    assert np.median(seen.depth) == pytest.approx(4.4, rel=0.01)

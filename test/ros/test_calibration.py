@@ -109,7 +109,7 @@ def test_transforms_come_from_tf2_where_it_is_installed(monkeypatch):
             pass
 
         def lookup_transform(self, target, source, time):
-            if (target, source) != ("rgb", "thermal"):
+            if (target, source) != ("rgb", "thermal") or time.nanoseconds not in (0, 7):
                 raise TransformException
             return SimpleNamespace(transform=transform)
 
@@ -132,6 +132,8 @@ def test_transforms_come_from_tf2_where_it_is_installed(monkeypatch):
     np.testing.assert_allclose(position, (0.1, 0.2, 0.3))
     np.testing.assert_allclose(quaternion, (0, 0, 0, 1))
     assert lookup.pose("rgb", "elsewhere") is None
+    assert lookup.pose("rgb", "thermal", 7) is not None
+    assert lookup.pose("rgb", "thermal", 8) is None  # not known for that moment
     monkeypatch.setitem(sys.modules, "tf2_ros", None)
     assert not TransformLookup(object()).available
 

@@ -48,7 +48,13 @@ class Lines(list):
 class Rig:
     def __init__(self):
         self.pipeline, self.outputs, self.lines = FakePipeline(Config()), Outputs(), Lines()
-        self.fuser = PairFuser(self.pipeline, LogLimiter(self.lines), now_ns=lambda: 10_000 * MS)
+        self.poses = {}
+        self.fuser = PairFuser(
+            self.pipeline,
+            LogLimiter(self.lines),
+            now_ns=lambda: 10_000 * MS,
+            pose_of=lambda frame, stamp_ns: self.poses.get((frame, stamp_ns)),
+        )
         self.fuser.attach(self.outputs)
 
     def submit(self, stamp_ms, **rgb_changes):
@@ -281,3 +287,12 @@ def test_the_newest_range_points_come_to_the_pipeline_once_before_the_next_pair(
         rig.settle()
     ((points, stamp),) = rig.pipeline.range_points
     assert (points is second, stamp) == (True, 2)
+
+
+def test_where_the_camera_was_comes_to_the_pipeline_with_the_pair(rig):
+    frame = fields(rgb_picture(1), "rgb8", MS)["header"].frame_id
+    rig.poses[frame, 1 * MS] = np.eye(4)
+    for stamp in (1, 2):
+        rig.submit(stamp)
+        rig.settle()
+    assert [pair.world_from_camera is not None for pair in rig.pipeline.processed] == [True, False]

@@ -39,6 +39,7 @@ SURFACE = 0.1  # of log depth: what differs less is one surface
 LEAST_SIGMA = 0.03  # of log depth: the network is never surer
 MOST_SURER = 0.5  # of sigma remains at least: neighbours look at the same patches
 TURN_SIGMA = np.radians(0.5)  # of odometry, between two pictures
+DEPTH_SIGMA = 0.2  # of log depth: by how much a network is wrong about all of a picture
 MOST_TURNED = np.radians(3.0)  # more is no correction
 PATCH = (11, 11)  # pixels around a corner that are tracked
 TRACKED_PX, THERE_AND_BACK_PX = 0.2, 0.3  # precision of a tracked corner; how far it may miss itself
@@ -212,7 +213,7 @@ def turn_between(seen: F32, picture: F32, sweep: _Sweep, sigma: F32) -> Matrix |
     """What is missing in the turn to where `picture` was taken: a rotation vector (3,) there; None if unknown.
 
     Corners of the present picture are looked for in the other one, brought here by depth. What they are off along the
-    epipolar line may be wrong depth (`sigma` of its logarithm); the rest is the turn.
+    epipolar line may be wrong depth (`sigma` of its logarithm, and all of it alike); the rest is the turn.
     """
     now, then = (np.clip(image, 0, 255).astype(np.uint8) for image in (seen, sweep.warped(picture)[0]))
     corners = cv2.goodFeaturesToTrack(now, MOST_CORNERS, 0.005, 3, blockSize=3)
@@ -242,13 +243,18 @@ def turn_between(seen: F32, picture: F32, sweep: _Sweep, sigma: F32) -> Matrix |
     )
     spread = _sampled(sigma, here)[:, None] * along
     information = np.linalg.inv(TRACKED_PX**2 * np.eye(2) + spread[:, :, None] * spread[:, None, :])
-    turn = np.zeros(3)
+    effects = np.concatenate(
+        [turning, along[:, :, None]], axis=2
+    )  # of the turn, and of all depth being wrong alike
+    prior = np.diag([TURN_SIGMA**-2] * 3 + [DEPTH_SIGMA**-2])
+    found_out = np.zeros(4)
     for _ in range(10):  # Cauchy's weights: some corners are on something that moves
-        missed = moved - turning @ turn
+        missed = moved - effects @ found_out
         unlikely = np.einsum("ni,nij,nj->n", missed, information, missed)
-        weighted = np.einsum("nik,nij->nkj", turning, information / (1 + unlikely / 4)[:, None, None])
-        normal = np.einsum("nkj,njl->kl", weighted, turning) + np.eye(3) / TURN_SIGMA**2
-        turn = np.linalg.solve(normal, np.einsum("nkj,nj->k", weighted, moved))
+        weighted = np.einsum("nik,nij->nkj", effects, information / (1 + unlikely / 4)[:, None, None])
+        normal = np.einsum("nkj,njl->kl", weighted, effects) + prior
+        found_out = np.linalg.solve(normal, np.einsum("nkj,nj->k", weighted, moved))
+    turn = found_out[:3]
     return turn if np.linalg.norm(turn) < MOST_TURNED else None
 
 

@@ -1,0 +1,194 @@
+"""A camera drives towards a wall with a box before it; the network is wrong about both."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from thermal_fusion_ros.geometry.motion_stereo import OLDEST_NS, MotionStereo
+from thermal_fusion_ros.sensing.camera import CameraModel
+
+WIDTH, HEIGHT = 240, 180
+K = np.array([[200.0, 0, 119.5], [0, 200.0, 89.5], [0, 0, 1]])
+CAMERA = CameraModel(WIDTH, HEIGHT, K)
+LENS = CameraModel(WIDTH, HEIGHT, K, d=np.array([-0.2, 0.05, 0.001, -0.001, 0]))
+WALL_M, BOX_M = 6.0, 4.0
+BOX = (
+    -0.6,
+    0.2,
+    -0.5,
+    0.7,
+)  # left, right, top, bottom; metres in the world, whose axes are the first camera's
+SIGMA = 0.15
+SECOND = 1_000_000_000
+
+
+def texture(seed):
+    """Smooth noise, 100 pixels a metre."""
+    noise = np.random.default_rng(seed).normal(size=(1200, 1200)).astype(np.float32)
+    blurred = cv2.GaussianBlur(noise, (0, 0), 3.0)
+    return 128 + 50 * blurred / blurred.std()
+
+
+WALL, SIDE = texture(1), texture(2)
+
+
+def pose_at(ahead, left=0.0, yaw_deg=0.0):
+    pose = np.eye(4)
+    pose[:3, :3] = Rotation.from_euler("y", yaw_deg, degrees=True).as_matrix()
+    pose[:3, 3] = -left, 0, ahead
+    return pose
+
+
+def seen_from(pose, camera=CAMERA, box_m=BOX_M, grey=None):
+    """(picture H×W×3, depth H×W, where the box is H×W)."""
+    rays = camera.unproject(camera.pixel_grid())
+    turned = rays @ pose[:3, :3].T
+
+    def hit(z):
+        t = (z - pose[2, 3]) / turned[:, 2]
+        return t, pose[:3, 3] + turned * t[:, None]
+
+    (t_wall, wall), (t_box, box) = hit(WALL_M), hit(box_m)
+    left, right, top, bottom = BOX
+    on = (box[:, 0] > left) & (box[:, 0] < right) & (box[:, 1] > top) & (box[:, 1] < bottom)
+
+    def paint(image, points):
+        x, y = (points[:, :2] * 100 + 600).astype(np.float32).T.reshape(2, HEIGHT, WIDTH)
+        return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT).ravel()
+
+    looks = np.where(on, paint(SIDE, box), paint(WALL, wall)) if grey is None else np.full(len(on), grey)
+    picture = np.clip(looks, 0, 255).astype(np.uint8).reshape(camera.height, camera.width)
+    shape = picture.shape
+    return (
+        np.dstack([picture] * 3),
+        np.where(on, t_box, t_wall).astype(np.float32).reshape(shape),
+        on.reshape(shape),
+    )
+
+
+def drive(stereo, ways, camera=CAMERA, wrong=1.15, told=lambda pose: pose, boxes=(), **scene):
+    """What becomes of depth that is `wrong` by a factor in the last of the pictures; and the truth."""
+    for n, way in enumerate(ways):
+        pose = pose_at(*way)
+        picture, depth, on = seen_from(pose, camera, **scene)
+        said = depth * np.float32(wrong)
+        sigma = np.full_like(depth, SIGMA)
+        made, left = stereo(said, sigma, picture, camera, told(pose), n * SECOND // 10, boxes)
+    return made, left, said, depth, on
+
+
+def error(made, depth, where=np.s_[:]):
+    return float(np.median(np.abs(np.log(made[where] / depth[where]))))
+
+
+WAY = [(0.1 * n, 0.02 * n) for n in range(11)]
+
+
+@pytest.mark.parametrize("camera", [CAMERA, LENS], ids=["pinhole", "lens"])
+@pytest.mark.parametrize("wrong", [0.85, 1.15])
+def test_a_drive_tells_what_the_network_got_wrong(camera, wrong):
+    stereo = MotionStereo()
+    made, left, said, depth, on = drive(stereo, WAY, camera, wrong)
+    assert stereo.views == 3
+    assert error(said, depth) > 0.13
+    for where in (on, ~on):
+        assert error(made, depth, where) < 0.03
+    assert np.median(left) < SIGMA
+    assert left.max() <= np.float32(SIGMA)
+    assert made.dtype == left.dtype == np.float32
+
+
+def test_a_box_that_the_network_takes_for_wall_stands_out():
+    stereo = MotionStereo()
+    for n, way in enumerate(WAY):
+        pose = pose_at(*way)
+        picture, depth, on = seen_from(pose, box_m=4.4)  # a third nearer by now; farther off nobody looks
+        wall = np.where(on, WALL_M - way[0], depth).astype(np.float32)
+        made, _ = stereo(wall, np.full_like(depth, 0.3), picture, CAMERA, pose, n)
+    inside = cv2.erode(on.astype(np.uint8), np.ones((15, 15))) > 0
+    assert error(wall, depth, inside) > 0.35
+    assert error(made, depth, inside) < 0.1
+    assert error(made, depth, ~on) < 0.03
+
+
+def test_odometry_that_is_wrong_about_the_turn_is_corrected():
+    rng = np.random.default_rng(0)
+
+    def shaken(pose):
+        out = pose.copy()
+        out[:3, :3] = out[:3, :3] @ Rotation.from_rotvec(rng.normal(0, np.radians(0.4), 3)).as_matrix()
+        return out
+
+    stereo = MotionStereo()
+    made, _, _, depth, _ = drive(stereo, WAY, told=shaken)
+    assert 0.1 < stereo.turned_deg < 3
+    assert error(made, depth) < 0.04
+
+
+def test_a_turning_camera_is_followed():
+    made, _, _, depth, _ = drive(MotionStereo(), [(0.1 * n, 0.0, 1.5 * n) for n in range(11)])
+    assert error(made, depth) < 0.03
+
+
+def test_where_there_is_nothing_to_see_the_network_is_believed():
+    made, left, said, _, _ = drive(MotionStereo(), WAY, grey=90)
+    np.testing.assert_allclose(made, said, rtol=1e-3)
+    np.testing.assert_allclose(left, SIGMA, rtol=0.1)
+
+
+def test_a_camera_that_stands_or_only_turns_learns_nothing():
+    stereo = MotionStereo()
+    made, left, said, _, _ = drive(stereo, [(0.0, 0.0, n) for n in range(5)])
+    assert stereo.views == 0
+    assert made is said
+    assert (left == np.float32(SIGMA)).all()
+
+
+def test_inside_the_boxes_of_what_may_move_the_network_is_believed():
+    whole = (0, 0, 120, HEIGHT)
+    made, _, said, depth, _ = drive(MotionStereo(), WAY, boxes=[whole])
+    inner = np.s_[:, :90]  # neighbours are asked together
+    np.testing.assert_allclose(made[inner], said[inner], rtol=0.02)
+    assert error(made, depth, np.s_[:, 150:]) < 0.03
+
+
+def test_depth_that_is_missing_stays_so_and_spoils_nothing():
+    stereo = MotionStereo()
+    for n, way in enumerate(WAY):
+        pose = pose_at(*way)
+        picture, depth, _ = seen_from(pose)
+        said = depth * np.float32(1.15)
+        said[:40, :60] = np.nan
+        made, _ = stereo(said, np.full_like(depth, SIGMA), picture, CAMERA, pose, n)
+    assert np.isnan(made[:40, :60]).all()
+    assert error(made, depth, np.s_[60:]) < 0.03
+
+
+def test_depth_may_be_smaller_than_the_picture():
+    stereo = MotionStereo()
+    for n, way in enumerate(WAY):
+        pose = pose_at(*way)
+        picture, depth, _ = seen_from(pose)
+        small = cv2.resize(depth, (120, 90), interpolation=cv2.INTER_NEAREST)
+        made, left = stereo(small * np.float32(1.15), np.full_like(small, SIGMA), picture, CAMERA, pose, n)
+    assert made.shape == left.shape == (90, 120)
+    assert error(made, small) < 0.03
+
+
+def test_old_pictures_another_camera_and_a_reset_are_forgotten():
+    stereo = MotionStereo()
+    drive(stereo, WAY)
+    picture, depth, _ = seen_from(pose_at(1.5))
+    stereo(depth, np.full_like(depth, SIGMA), picture, CAMERA, pose_at(1.5), OLDEST_NS * 2)
+    assert stereo.views == 0
+    drive(stereo, WAY)
+    assert stereo.views == 3
+    drive(stereo, WAY[-1:], LENS)
+    assert stereo.views == 0
+    drive(stereo, WAY)
+    stereo.reset()
+    drive(stereo, WAY[-1:])
+    assert stereo.views == 0

@@ -18,15 +18,23 @@ SECONDS = 0.45  # five pairs
 
 
 @pytest.fixture(scope="module")
-def driven(tmp_path_factory):
+def simulator():
     size = {"width": 320, "height": 240, "thermal_width": 320, "thermal_height": 240}
     config = SimulationConfig(
         world="warehouse", condition="day", seed=24, quality="live", shutter_period_s=0.0, **size
     )
     world = with_boxes(worlds.build("warehouse", 24), SECONDS)
-    simulator = Simulator(config, world=world)
+    return Simulator(config, world=world)
+
+
+@pytest.fixture(scope="module")
+def driven(simulator, tmp_path_factory):
+    return driven_by(simulator, tmp_path_factory)
+
+
+def driven_by(simulator, tmp_path_factory, **told):
     pipeline = Config().with_values({"engine.backend": "torch"})
-    last, tree = drive(simulator, tmp_path_factory.mktemp("drive"), pipeline, SECONDS)
+    last, tree = drive(simulator, tmp_path_factory.mktemp("drive"), pipeline, SECONDS, **told)
     return SimpleNamespace(simulator=simulator, last=last, tree=tree)
 
 
@@ -55,6 +63,17 @@ def test_with_the_networks_own_depth_boxes_are_roughly_there(driven):
     assert len(found) == len(PLACES)
     assert all(box is not None for box in found)
     assert np.median([box.off for box in found if box]) < 0.3
+
+
+def test_odometry_brings_boxes_nearer_to_their_places(simulator, driven, tmp_path_factory):
+    """A third of a metre is not much: what a second brings, `python -m benchmark.boxes --odometry` says."""
+    told = driven_by(simulator, tmp_path_factory, odometry=True)
+    off = []
+    for drive_ in (driven, told):
+        boxes = placed(simulator, drive_.last, cloud_in_map(simulator, drive_.last, drive_.tree))
+        off.append(np.array([box.off for box in boxes]))
+    print(off)
+    assert off[1].mean() < 0.9 * off[0].mean()
 
 
 @pytest.mark.xfail(

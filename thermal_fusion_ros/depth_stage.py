@@ -25,6 +25,7 @@ from thermal_fusion_ros.sensing.rig import Rig
 
 F32 = NDArray[np.float32]
 
+UNUSED = "not used"  # begins what is told of odometry where it is of no use
 NOMINAL_SIGMA = 0.2  # of log scale, where only the network's own idea of the ground tells
 
 
@@ -171,7 +172,7 @@ class DepthStage:
         elif perception.frozen:
             why_not = "the thermal picture is of another moment"
         if why_not or camera is None or world_from_camera is None:
-            perception.scale_state["motion"] = f"not used: {why_not}"
+            perception.scale_state["motion"] = f"{UNUSED}: {why_not}"
             return relative, sigma
         scale = np.float32(perception.scale.scale)
         boxes = [found.box for found in objects]

@@ -163,3 +163,24 @@ def test_a_tilt_that_is_none_is_refused(bench):
     (result,) = node.set_parameters([Parameter("depth.camera_tilt", value="steep")])
     assert not result.successful
     assert "ROLL PITCH" in result.reason
+
+
+def test_where_odometry_had_the_camera_when_a_picture_was_taken_goes_with_the_pair(bench):
+    node = bench.node(depth__odometry_frame="odom")
+    assert any("without tf2_ros" in line for line in bench.log)  # which is not here
+    asked = []
+
+    def pose(parent, child, stamp_ns=0):
+        asked.append((parent, child, stamp_ns))
+        return np.array([1.0, 2.0, 3.0]), np.array([0.0, 0.0, 0.0, 1.0])
+
+    node._transforms = SimpleNamespace(available=True, pose=pose, close=lambda: None)
+    fused = bench.listen(Image, "/fused/image_raw")
+    why = "not used: TF does not say where the camera was in 'odom'"
+    bench.pipeline.depth = {"scale_state": {"motion": why}}
+    bench.cameras().stream_until(lambda: fused, "a fused picture")
+    pair = bench.pipeline.processed[0]
+    np.testing.assert_array_equal(pair.world_from_camera[:3, 3], (1, 2, 3))
+    assert ("odom", pair.rgb.frame_id, pair.rgb.stamp_ns) in asked
+    bench.fresh_report()
+    assert f"depth.odometry_frame {why}" in bench.part("depth").message

@@ -28,7 +28,8 @@ sync     ``measured_offset_ms``, ``measured_jitter_ms``, ``unexplained_offset_ms
 rig      ``wanted``, ``level``, ``confidence``, ``drift_px`` (of the last pair), ``calibration`` (known, unknown),
          ``problem`` (`waiting_camera_info`, `waiting_transform`, or the mistake), ``count.<level or event>``
 depth    for each of `depth` (depth/image_raw), `relative` and `points`: ``subscribers.<topic>``, ``rate_hz.<topic>``,
-         ``refused.<topic>`` (why it was not published last); ``scale.<what>`` (where metres come from);
+         ``refused.<topic>`` (why it was not published last); ``scale.<what>`` (where metres come from;
+         ``scale.motion``: what odometry has added);
          ``range.received``, ``range.used``, ``range.points`` (in the last cloud), ``refused.range``
 objects  ``subscribers``, ``rate_hz``, ``seen`` (in the last pair), ``refused`` (why no markers were published last)
 language ``state`` of the worker (`off`, `idle`, `loading`, `working`, `stalled: ...`, `failed: ...`), ``caption``,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from thermal_fusion_ros.config import RegistrationConfig, SyncConfig
+from thermal_fusion_ros.depth_stage import UNUSED
 from thermal_fusion_ros.ros.depth_outputs import DepthOutputs
 from thermal_fusion_ros.ros.diagnostics import ERROR, OK, WARN, Part
 from thermal_fusion_ros.ros.inputs import CameraInput
@@ -202,6 +203,9 @@ def depth(outputs: DepthOutputs | None, measured: RangeInput | None) -> Part:
             topic = TOPICS[name]
             part.note(f"{topic} refused: {refused[name]}", WARN if subscribers else OK)
     part.values |= dict(_flat("scale", outputs.scale_state))
+    motion = outputs.scale_state.get("motion", "")
+    if motion.startswith(UNUSED):
+        part.note(f"depth.odometry_frame {motion}", WARN)
     if measured is not None and measured.received:
         part.values |= {
             "range.received": measured.received, "range.used": measured.used, "range.points": measured.points,

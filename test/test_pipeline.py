@@ -54,6 +54,25 @@ def test_any_size_is_padded_and_cropped_without_a_trace(pipeline):
     assert difference[-1].mean() < 16
 
 
+@pytest.mark.parametrize(
+    ("kind", "grey", "noise"),
+    [(ThermalKind.AGC8, 255, 0), (ThermalKind.AGC8, 128, 0), (ThermalKind.COUNTS, 7300, 3)],
+)
+def test_a_thermal_frame_that_shows_nothing_hides_nothing(caplog, kind, grey, noise):
+    pipeline = Pipeline(Config())
+    rgb, thermal = scene()
+    rng = np.random.default_rng(0)
+    for stamp in (1, 2):
+        flat = np.round(grey + rng.normal(0, noise, rgb.shape[:2]))
+        blank = flat.astype(np.uint8 if kind is ThermalKind.AGC8 else np.uint16)
+        result = pipeline.process(pair(rgb, blank, kind, stamp))
+        assert result.empty
+        np.testing.assert_array_equal(result.fused, rgb)
+    assert pipeline.thermal_counters["empty"] == 2
+    assert caplog.text.count("show nothing") == 1
+    assert not pipeline.process(pair(rgb, thermal, stamp=3)).empty
+
+
 def test_unequal_sizes_are_stretched_with_one_warning(caplog):
     pipeline = Pipeline(Config())
     rgb, _ = scene()

@@ -63,10 +63,10 @@ class FramePair:
 class Perception:
     """What one pair gives.
 
-    `fused` H×W×3 uint8; `thermal` H×W uint8, the display image the network saw; `temperature_k` H×W float32 kelvin
-    where the source is radiometric, NaN where invalid; `frozen`: the thermal camera repeats a frame (FFC). All at the
-    size of the RGB frame. The arrays belong to the pipeline and are overwritten by the next call: copy what must
-    outlive it.
+    `fused` H×W×3 uint8; `thermal` H×W uint8, the display image; `temperature_k` H×W float32 kelvin where the source is
+    radiometric, NaN where invalid; `frozen`: the thermal camera repeats a frame (FFC); `empty`: it shows nothing, and
+    `fused` is the visible picture alone. All at the size of the RGB frame. The arrays belong to the pipeline and are
+    overwritten by the next call: copy what must outlive it.
 
     `depth` H×W float32, metres along the optical axis (REP-118) at the size of the RGB frame, NaN where invalid or too
     uncertain; None without a metric scale, and then `depth_refused` says why. `relative_depth` h×w float32, without a
@@ -83,6 +83,7 @@ class Perception:
     thermal: NDArray[np.uint8]
     temperature_k: NDArray[np.float32] | None = None
     frozen: bool = False
+    empty: bool = False
     stage_ms: dict[str, float] = field(default_factory=dict)
     depth: NDArray[np.float32] | None = None
     relative_depth: NDArray[np.float32] | None = None

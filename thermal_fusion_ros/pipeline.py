@@ -143,6 +143,7 @@ class Pipeline:
         self.wanted: frozenset[str] = frozenset({FUSED, DEPTH, POINTS, OBJECTS})
         self._resized = np.empty((0, 0), np.uint8)
         self._sizes_warned: set[tuple[int, ...]] = set()
+        self._empty_warned = False
         self.set_prompt(config.fusion.prompt)
         self.counters: Counter[str] = Counter()
         self.registration: dict[str, Any] = {}  # level, confidence and drift_px of the last registered pair
@@ -280,8 +281,14 @@ class Pipeline:
             display = self._fit(display, height, width)
             if temperature is not None:  # nearest, so that an invalid pixel stays one and spoils no other
                 temperature = cv2.resize(temperature, (width, height), interpolation=cv2.INTER_NEAREST)  # type: ignore[assignment]
+        told = display
+        if view.empty:
+            # The network would take an even grey for what is there, and hide behind it what the other camera sees.
+            self._warn_empty()
+            told = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+            seen = np.zeros((height, width), np.uint8)
         sensed = time.perf_counter()
-        outputs = prepared.run(rgb, display, self._guidance())
+        outputs = prepared.run(rgb, told, self._guidance())
         fused = outputs["fused"]
         if seen is not None:
             fused = blend(fused, rgb, seen)
@@ -293,25 +300,26 @@ class Pipeline:
             thermal=display,
             temperature_k=temperature,
             frozen=view.frozen,
+            empty=view.empty,
             stage_ms={
                 "prepare": (begun - start) * 1e3,
                 "thermal": (sensed - begun) * 1e3,
                 "engine": (done - sensed) * 1e3,
             },
         )
-        told = self.wanted & {OBJECTS, CAPTION}
-        measured = self.wanted & {DEPTH, POINTS} or told or self._registrar.level == "depth"
+        named = self.wanted & {OBJECTS, CAPTION}
+        measured = self.wanted & {DEPTH, POINTS} or named or self._registrar.level == "depth"
         looks = bool(measured) and self.config.objects.enabled
         found = detect(outputs, height, width, self.config.objects) if looks else []
         if self._depth is not None and measured:
             depth, sigma = (
                 (outputs["depth"], outputs["sigma"]) if self._external is None else self._external(fused)
             )
-            # A frozen thermal picture is of another moment: it says nothing about parallax.
-            parallax = None if view.frozen else view.display
+            # A thermal picture that is of another moment, or shows nothing, says nothing about parallax.
+            parallax = None if view.frozen or view.empty else view.display
             self._depth(perception, depth, sigma, luma, parallax, found, pair.world_from_camera)
             perception.stage_ms["depth"] = (time.perf_counter() - done) * 1e3
-        if told:
+        if named:
             begun = time.perf_counter()
             heights = self.config.depth.object_heights
             place(perception, found, self._lens(height, width), heights=heights)
@@ -366,6 +374,13 @@ class Pipeline:
             interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
         )
         return self._resized
+
+    def _warn_empty(self) -> None:
+        if not self._empty_warned:
+            self._empty_warned = True
+            log.warning(
+                "thermal frames show nothing (shutter closed, lens covered, saturated?): visible alone is shown"
+            )
 
     def _warn_size(self, thermal: tuple[int, ...], rgb: tuple[int, ...]) -> None:
         self.counters["thermal_resized"] += 1

@@ -193,3 +193,27 @@ def test_real_16_bit_frames_show_both_the_hot_board_and_the_dark_room(shared_dat
         assert equal[room].std() > plain[room].std()
         assert (equal == 255).mean() < 0.02
         assert (equal == 0).mean() < 0.05
+
+
+class TestEmpty:
+    """A frame in which nothing is to be seen: a closed shutter, a covered lens."""
+
+    @pytest.mark.parametrize(("kind", "flat"), [(COUNTS, 7300), (TLINEAR, 29_000), (AGC8, 128), (AGC8, 0)])
+    def test_noise_alone_is_nothing(self, kind, flat):
+        noise = np.random.default_rng(0).normal(0, 4 if kind is not AGC8 else 1, (480, 640))
+        image = np.clip(np.round(flat + noise), 0, 65535)
+        processor = ThermalProcessor(ThermalConfig(kind=kind.value))
+        view = process(processor, image.astype(np.uint8 if kind is AGC8 else np.uint16), kind=kind)
+        assert view.empty
+        assert processor.counters["empty"] == 1
+
+    def test_one_who_is_far_away_before_an_even_sky_is_something(self):
+        image = np.full((480, 640), 28_000, np.uint16)  # 280 K
+        image[240:252, 320:324] += 800  # 8 K warmer
+        assert not process(ThermalProcessor(ThermalConfig(kind="tlinear")), image, kind=TLINEAR).empty
+
+    def test_a_closed_shutter_is_nothing_however_often_it_is_repeated(self):
+        processor = ThermalProcessor(ThermalConfig())
+        image = np.full((48, 64), 7300, np.uint16)
+        assert all(process(processor, image, n).empty for n in range(3))
+        assert processor.counters["empty"] == 3

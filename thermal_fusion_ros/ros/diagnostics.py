@@ -36,7 +36,8 @@ language ``state`` of the worker (`off`, `idle`, `loading`, `working`, `stalled:
          ``prompt`` (of the operator), ``text`` (what guides fusion), ``embedding`` (`clip_text`, or `guidance_code`
          where there is no CLIP), ``embedding_age_s``, ``weight`` (of the guidance: 1, falling to 0 as it gets too old),
          ``problem``, ``refused`` (why the prompt was not understood), ``restarts`` (of a stalled worker)
-shutter  ``frozen`` (true while the thermal camera repeats a frame, FFC), ``frozen_frames``, ``thermal.<what>``
+shutter  ``frozen`` (true while the thermal camera repeats a frame, FFC), ``frozen_frames``,
+         ``thermal.<what>`` (``thermal.empty``: frames that show nothing, for which visible alone is published)
 ======== =============================================================================================================
 """
 

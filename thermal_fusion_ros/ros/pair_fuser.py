@@ -145,7 +145,7 @@ class PairFuser:
         self.camera_info: Any | None = None
         self.camera_size: tuple[int, int] | None = None  # (width, height) that it is for, where it says so
         self.camera_info_withheld = ""  # why it is not published
-        self.frozen = False
+        self.frozen = self.empty = False
         self.frozen_frames = 0
         self.problem = ""  # the last pair's, empty when it went well
         self.state = "no pair yet"
@@ -236,7 +236,7 @@ class PairFuser:
 
     def _forget(self) -> None:
         self._last_stamp = None
-        self.frozen = False
+        self.frozen = self.empty = False
         self._try("reset", self._reset)
 
     def _reset(self) -> None:
@@ -351,7 +351,7 @@ class PairFuser:
                 self.frozen = True
                 self.frozen_frames += 1
                 raise _DroppedError("frozen") from None
-        self.frozen = perception.frozen
+        self.frozen, self.empty = perception.frozen, perception.empty
         self.frozen_frames += perception.frozen
         return perception
 

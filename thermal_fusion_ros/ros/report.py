@@ -155,6 +155,11 @@ def shutter(fuser: PairFuser, pipeline: PipelineLike) -> Part:
     part.put_counts("thermal", dict(pipeline.thermal_counters))
     if fuser.frozen:
         part.note("the thermal camera repeats a frame (shutter closed)", WARN)
+    if fuser.empty:
+        part.note(
+            "thermal frames show nothing (shutter closed, lens covered, saturated?): visible alone is shown",
+            WARN,
+        )
     if pipeline.thermal_counters["implausible_temperature"]:
         part.note("implausible temperatures: check thermal.kind and thermal.resolution_k", WARN)
     return part

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +18,9 @@ from thermal_fusion_ros.sensing.dead_pixels import dead_zeros, find_dead_lines, 
 from thermal_fusion_ros.sensing.freeze import FreezeDetector
 from thermal_fusion_ros.sensing.local_contrast import LocalContrast
 
+BLOCK_PX = 8  # over which noise is averaged before a frame is said to show nothing
+EMPTY_SHARE = 0.05  # of thermal.min_span: blocks that differ by less ...
+EMPTY_LEVELS = 3.0  # ... or by less of 255, where the camera has set the contrast, show nothing
 NOISE_SHARE = 0.02  # of thermal.min_span: the weakest detail that local contrast takes for more than noise
 
 
@@ -26,22 +30,24 @@ class ThermalView:
 
     `display` uint8, white hot; `temperature_k` float32 kelvin where the source is radiometric, NaN where invalid;
     `frozen`: the camera repeats a frame; `invalid`: pixels that carry no picture (filled in `display`), None if all
-    do. The arrays belong to the processor (for untouched agc8 frames, to the frame) and are overwritten by the next
-    frame: copy what must outlive it.
+    do; `empty`: nothing is to be seen (a closed shutter, a covered lens, a saturated camera). The arrays belong to the
+    processor (for untouched agc8 frames, to the frame) and are overwritten by the next frame: copy what must outlive
+    it.
     """
 
     display: NDArray[np.uint8]
     temperature_k: NDArray[np.float32] | None = None
     frozen: bool = False
     invalid: NDArray[np.bool_] | None = None
+    empty: bool = False
 
 
 class ThermalProcessor:
     """Contrast, temperature, dead pixels and freezes of one camera. Used by one thread at a time.
 
-    `counters`: `frozen` frames, frames with `dead_lines` or `invalid_pixels` repaired, `size_change`, `scene_change`
-    (contrast released), `implausible_temperature` (a median below 170 K or above 1000 K: wrong ``thermal.kind`` or
-    ``thermal.resolution_k``).
+    `counters`: `frozen` and `empty` frames, frames with `dead_lines` or `invalid_pixels` repaired, `size_change`,
+    `scene_change` (contrast released), `implausible_temperature` (a median below 170 K or above 1000 K: wrong
+    ``thermal.kind`` or ``thermal.resolution_k``).
     """
 
     def __init__(self, config: ThermalConfig) -> None:
@@ -84,10 +90,12 @@ class ThermalProcessor:
         frozen = self._freeze.see(image, frame.stamp_ns, self.config.freeze_s)
         self.counters["frozen"] += frozen
         if kind is ThermalKind.AGC8:
-            return ThermalView(self._with_detail(image, image, 1.0), frozen=frozen)  # type: ignore[arg-type]
+            empty = self._is_empty(image, EMPTY_LEVELS)
+            return ThermalView(self._with_detail(image, image, 1.0), frozen=frozen, empty=empty)  # type: ignore[arg-type]
         if self._freeze.repeats and self._last is not None and self._last[1] is kind:
             view = self._last[0]  # an exact repeat looks as it did
             view.frozen = frozen
+            self.counters["empty"] += view.empty
             return view
         view = self._render(image, kind, frame.stamp_ns)
         view.frozen = frozen
@@ -123,8 +131,16 @@ class ThermalProcessor:
             if invalid is not None:
                 temperature[invalid] = np.nan
             self.counters["implausible_temperature"] += not radiometry.is_plausible(temperature)
+        empty = self._is_empty(shown, EMPTY_SHARE * self.config.min_span)
         display = self._stretch(shown, stamp_ns)
-        return ThermalView(display, temperature, invalid=invalid)
+        return ThermalView(display, temperature, invalid=invalid, empty=empty)
+
+    def _is_empty(self, pixels: NDArray[np.generic], least: float) -> bool:
+        height, width = (max(1, side // BLOCK_PX) for side in pixels.shape)
+        blocks = cv2.resize(pixels.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+        empty = bool(np.ptp(blocks) < least)
+        self.counters["empty"] += empty
+        return empty
 
     def _with_dead_lines(
         self, pixels: NDArray[np.uint16], lost: NDArray[np.bool_] | None

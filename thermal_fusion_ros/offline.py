@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from scipy.spatial.transform import Rotation
 
 from thermal_fusion_ros.bags.sinks import DepthSink
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import FramePair, Perception, RgbFrame
-from thermal_fusion_ros.geometry.poses import FrameTree, PoseOf, poses_in
+from thermal_fusion_ros.geometry.mounting import down_of_pose
+from thermal_fusion_ros.geometry.poses import FrameTree, PoseError, PoseOf, poses_in
 from thermal_fusion_ros.replay_report import ReplayReport, engine_notes
 from thermal_fusion_ros.sensing.pairing import Pair, PairerLike, Stream, make_pairer
 from thermal_fusion_ros.sensing.rig_assembly import RigAssembly
@@ -37,10 +41,11 @@ def run_offline(
     nothing.
     """
     report = ReplayReport(source.name, "offline", sent={"rgb": 0, "thermal": 0})
-    _tell_cameras(source, config, pipeline)
+    tree = source.transforms()
+    tell_cameras(source, config, pipeline, tree)
     pairer = make_pairer(config.sync)
     world = config.depth.odometry_frame if config.depth.enabled else ""
-    fuser = _Fuser(pipeline, sinks, report, poses_in(world, source.transforms() if world else FrameTree()))
+    fuser = _Fuser(pipeline, sinks, report, poses_in(world, tree))
     try:
         for _ in range(loops):
             for pair in _pairs(source, pairer, report, on_frame):
@@ -50,6 +55,11 @@ def run_offline(
     except KeyboardInterrupt:
         report.interrupted = True
     report.unused.update(pairer.counters)
+    if not report.pairs_in and all(report.sent.values()):
+        report.notes.append(
+            f"no RGB frame has a thermal one within {config.sync.tolerance_s * 1e3:.0f} ms: if the thermal camera's "
+            "clock differs, say by how much with sync.thermal_offset_s"
+        )
     report.engine = pipeline.engine_name
     report.notes += engine_notes(pipeline.engine_refused)
     report.notes += source.problems
@@ -62,13 +72,25 @@ def run_offline(
     return report
 
 
-def _tell_cameras(source: Source, config: Config, pipeline: Pipeline) -> None:
-    """What the recording says about its cameras; extrinsics are those of the configuration."""
+def tell_cameras(source: Source, config: Config, pipeline: Pipeline, tree: FrameTree) -> None:
+    """What the recording and its TF (`tree`) say about the cameras and how they are mounted.
+
+    The configuration goes before it, as on a robot.
+    """
     assembly = RigAssembly(config.registration)
-    for camera, info in source.camera_info.items():
-        assembly.take_camera_info(camera, info)
-    if source.camera_info:
-        pipeline.set_rig(assembly.rig, assembly.problem, assembly.camera("rgb"))
+    for name, info in source.camera_info.items():
+        assembly.take_camera_info(name, info)
+    stamp = next((frame.stamp_ns for frame in source), 0) if tree.tracks else 0
+    if assembly.wanted_transform is not None:
+        with suppress(PoseError):
+            pose = tree.lookup(*assembly.wanted_transform, stamp)
+            assembly.take_pose(pose[:3, 3], Rotation.from_matrix(pose[:3, :3]).as_quat())
+    camera = assembly.camera("rgb") if assembly.rig is None else assembly.rig.rgb
+    if camera is not None or source.camera_info:
+        pipeline.set_rig(assembly.rig, assembly.problem, camera)
+    if config.depth.base_frame and camera is not None and camera.frame_id:
+        with suppress(PoseError):
+            pipeline.set_down(down_of_pose(tree.lookup(config.depth.base_frame, camera.frame_id, stamp)))
 
 
 def _pairs(

@@ -49,6 +49,15 @@ def test_unreadable_picture_leaves_out_its_pair_alone(make_pictures: Make) -> No
     assert len(source.problems) == 1  # said once, however often it is played
 
 
+def test_a_name_that_is_there_twice_is_left_out_of_the_recording_and_reported(make_pictures: Make) -> None:
+    folder = make_pictures(["a", "t16"])
+    (folder / "visible" / "t16.bmp").write_bytes((folder / "visible" / "a.png").read_bytes())
+    source = open_source(folder)
+    assert len(list(source)) == source.frame_count == 2
+    assert len(source.problems) == 1
+    assert "visible has it twice: t16.bmp and t16.png" in source.problems[0]
+
+
 def test_no_readable_pair(make_pictures: Make) -> None:
     folder = make_pictures(["a"])
     (folder / "visible" / "a.png").write_bytes(b"broken")

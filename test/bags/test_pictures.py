@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import cv2
@@ -88,6 +89,26 @@ def test_matching_names_the_lonely(tmp_path: Path) -> None:
     assert "only_ir" in lonely[1]
 
 
+@pytest.mark.parametrize("side", ["vi", "ir"])
+def test_a_name_that_one_folder_has_twice_is_left_out_and_named_once(tmp_path: Path, side: str) -> None:
+    for folder in ("vi", "ir"):
+        write_picture_in(tmp_path / folder, "a.png")
+        write_picture(tmp_path / folder / "t16.png", RED)
+    write_picture(tmp_path / side / "t16.bmp", RED)
+    pairs, lonely = match_pictures(tmp_path / "vi", tmp_path / "ir")
+    assert [pair.name for pair in pairs] == ["a"]
+    assert lonely == [f"t16: {tmp_path / side} has it twice: t16.bmp and t16.png; keep one"]
+
+
+def test_nothing_is_left_where_every_name_of_both_is_there_twice(tmp_path: Path) -> None:
+    for folder in ("vi", "ir"):
+        write_picture_in(tmp_path / folder, "t16.png")
+        write_picture(tmp_path / folder / f"only_{folder}.png", RED)
+    write_picture(tmp_path / "ir" / "t16.bmp", RED)
+    with pytest.raises(InputError, match=r"every name twice.*for example t16"):
+        match_pictures(tmp_path / "vi", tmp_path / "ir")
+
+
 def test_nothing_that_matches(tmp_path: Path) -> None:
     write_picture_in(tmp_path / "vi", "a.png")
     write_picture_in(tmp_path / "ir", "b.png")
@@ -105,6 +126,21 @@ def test_empty_and_missing_folders(tmp_path: Path) -> None:
 def test_unwritable_place(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not written"):
         write_picture(tmp_path / "nowhere" / "a.png", RED)
+
+
+@pytest.mark.parametrize("before", [None, b"what was there"])
+def test_a_full_disk_is_named_and_leaves_no_half_picture(tmp_path: Path, before: bytes | None) -> None:
+    path = tmp_path / "a.bmp"
+    if before is not None:
+        path.write_bytes(before)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # a file that grows beyond it can't be written on
+    try:
+        with pytest.raises(InputError, match=r"a\.bmp: not written: File too large"):
+            write_picture(path, RED)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == ([] if before is None else [before])
 
 
 def test_natural_order() -> None:

@@ -55,3 +55,24 @@ def test_what_cannot_be_averaged_is_named_and_nothing_written(second, share, nam
     assert main(["average", rounds[0], second, "--share", share, "--out", str(out)]) == 2
     assert named in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "why"),
+    [("a.safetensors/new/mean.safetensors", "is not a folder"), (".", "is a folder; name a file")],
+)
+def test_a_place_where_no_file_can_be_is_named_before_anything_is_read(out, why, rounds, tmp_path, capsys):
+    before = sorted(tmp_path.iterdir())
+    assert main(["average", *rounds, "--out", str(tmp_path / out)]) == 2
+    error = capsys.readouterr().err
+    assert f"--out {tmp_path / out}: " in error
+    assert why in error
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_that_cannot_be_made_is_named(rounds, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(
+        "pathlib.Path.mkdir", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "disk full"))
+    )
+    assert main(["average", *rounds, "--out", str(tmp_path / "new/mean.safetensors")]) == 2
+    assert f"{tmp_path / 'new'}: not a folder that can be written: disk full" in capsys.readouterr().err

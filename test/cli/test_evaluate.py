@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from thermal_fusion_ros.cli import _scoring
 from thermal_fusion_ros.cli.main import main
 from thermal_fusion_ros.evaluation.fusion_metrics import COMMON
 
@@ -132,6 +134,40 @@ def test_all_metrics_without_labels_are_all_that_need_none(work: Path) -> None:
     assert not [name for name in mean if name.startswith("SCR")]
 
 
+def test_a_json_that_cannot_be_written_is_refused_before_anything_is_scored(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_scoring, "score_methods", lambda *_: pytest.fail("scored"))
+    assert evaluate("--fused", "ours", "--json", "ours") == 2
+    assert "--json ours" in capsys.readouterr().err
+
+
+def test_the_table_is_printed_even_where_its_file_cannot_be_written_at_the_end(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score = _scoring.score_methods
+
+    def in_the_way(*given: Any) -> Any:
+        Path("scores.json").mkdir()
+        return score(*given)
+
+    monkeypatch.setattr(_scoring, "score_methods", in_the_way)
+    assert evaluate("--fused", "ours", "--metrics", "EN", "--json", "scores.json") == 2
+    captured = capsys.readouterr()
+    assert "mean over 3 pictures" in captured.out
+    assert "--json scores.json: Is a directory" in captured.err
+
+
+def test_scores_are_saved_even_where_there_is_no_table(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--peers", "peers.json", "--peer-pictures", "nowhere", "--json", "s.json"]
+    Path("peers.json").write_text(json.dumps({"methods": {"them": {"per_image": {"a": {"SD": 1.0}}}}}))
+    assert evaluate("--fused", "ours", "--metrics", "EN", *more) == 2
+    assert "no folder nowhere" in capsys.readouterr().err
+    assert list(json.loads(Path("s.json").read_text())["per_image"]) == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -142,7 +178,11 @@ def test_all_metrics_without_labels_are_all_that_need_none(work: Path) -> None:
         (["--fused", "ours", "--jobs", "0"], "--jobs 0"),
         (["--fused", "ours", "--fused", "./ours"], "ours is taken"),
         (["--fused", "ours", "--peers", "none.json"], "none.json: No such file"),
-        (["--fused", "ours", "--json", "visible/a.png/x.json"], "--json visible/a.png/x.json"),
+        (
+            ["--fused", "ours", "--json", "visible/a.png/x.json"],
+            "visible/a.png is not a folder; choose another",
+        ),
+        (["--fused", "ours", "--json", "visible"], "--json visible: is a folder; name a file"),
     ],
 )
 def test_bad_arguments_are_one_line_and_code_two(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ import numpy as np
 import pytest
 
 from thermal_fusion_ros.bags.pictures import read_thermal, read_visible, write_picture
+from thermal_fusion_ros.cli.fuse import write_depth
 from thermal_fusion_ros.cli.main import main
+from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.evaluation.folders import list_depths
+from thermal_fusion_ros.frames import Perception
 
 Make = Callable[..., Path]
 
@@ -87,6 +91,38 @@ def test_missing_folder(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("out", "option"), [("visible", "--visible"), ("infrared", "--thermal")])
+@pytest.mark.parametrize("linked", [False, True])
+def test_originals_are_not_overwritten(
+    make_folders: Make,
+    tmp_path: Path,
+    pipeline: Any,
+    out: str,
+    option: str,
+    linked: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = make_folders({"a": (48, 64)})
+    before = {path: path.read_bytes() for path in folder.glob("*/*")}
+    place = folder / "visible" / ".." / out
+    if linked:
+        (tmp_path / "link").symlink_to(folder / out)
+        place = tmp_path / "link"
+    assert fuse(folder, place) == 2
+    assert f"--out {place}: is the folder of {option}; choose another" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in folder.glob("*/*")} == before
+
+
+def test_a_name_that_is_there_twice_is_not_fused_but_named(
+    make_folders: Make, tmp_path: Path, pipeline: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_folders({"a": (48, 64), "t16": (48, 64)})
+    write_picture(folder / "infrared/t16.bmp", np.zeros((48, 64), np.uint8))
+    assert fuse(folder, tmp_path / "out") == 2
+    assert "t16.bmp and t16.png" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
 def test_unknown_parameter(make_folders: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert fuse(make_folders({"a": (48, 64)}), tmp_path / "out", "--set", "engine.treads=2") == 2
     assert "did you mean engine.threads" in capsys.readouterr().err
@@ -128,6 +164,67 @@ def test_no_depth_without_asking(make_folders: Make, tmp_path: Path) -> None:
     folder = make_folders({"a": (64, 96)})
     assert fuse(folder, tmp_path / "out") == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+def test_depth_and_objects_come_where_set_asks_for_them(make_folders: Make, tmp_path: Path) -> None:
+    folder = make_folders({"a": (64, 96)})
+    more = ["--set", "depth.enabled=true", "--set", "objects.enabled=true"]
+    assert fuse(folder, tmp_path / "out", *more) == 0
+    files = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert files == ["a.png", "a_depth.npy", "a_depth.png", "depth.json", "objects.json"]
+
+
+@pytest.mark.parametrize(
+    ("said", "more", "depth", "objects"),
+    [
+        ("depth: {enabled: true}", [], True, False),
+        ("objects: {enabled: true}", [], True, True),  # depth says how far they are
+        ("objects: {enabled: true}", ["--set", "objects.enabled=false"], False, False),
+        ("depth: {enabled: false}", ["--depth"], True, False),
+        ("depth: {camera_height_m: 1.4}", [], False, False),
+    ],
+)
+def test_a_parameter_file_turns_on_what_it_names_and_the_command_line_goes_before_it(
+    make_folders: Make,
+    tmp_path: Path,
+    pipeline: Any,
+    said: str,
+    more: list[str],
+    depth: bool,
+    objects: bool,
+) -> None:
+    params = tmp_path / "p.yaml"
+    params.write_text(f"/**:\n  ros__parameters:\n    {said}\n")
+    assert fuse(make_folders({"a": (48, 64)}), tmp_path / "out", "--params", str(params), *more) == 0
+    config = pipeline.made[0].config
+    assert (config.depth.enabled, config.objects.enabled) == (depth, objects)
+    assert (tmp_path / "out/objects.json").exists() == objects
+
+
+def test_a_camera_height_that_would_change_nothing_is_refused(
+    make_folders: Make, tmp_path: Path, pipeline: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_folders({"a": (48, 64)})
+    assert fuse(folder, tmp_path / "out", "--camera-height", "1.4") == 2
+    assert "--camera-height 1.4: says how far things are; add --depth or --objects" in capsys.readouterr().err
+    assert not pipeline.made
+    for wanted in (["--depth"], ["--objects"], ["--set", "depth.enabled=true"]):
+        assert fuse(folder, tmp_path / "out", "--camera-height", "1.4", *wanted) == 0
+        assert pipeline.made[-1].config.depth.camera_height_m == 1.4
+
+
+def test_depth_on_a_full_disk_is_named_and_leaves_no_half_file(tmp_path: Path) -> None:
+    depth = np.ones((48, 64), np.float32)
+    perception = Perception(0, "", np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64), np.uint8), depth=depth)
+    perception.relative_depth = depth
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # a file that grows beyond it can't be written on
+    try:
+        with pytest.raises(InputError, match=r"a_depth\.npy: not written: File too large"):
+            write_depth(perception, tmp_path, "a")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())
 
 
 def test_objects_are_told_with_a_caption(make_folders: Make, tmp_path: Path, pipeline: Any) -> None:

@@ -90,6 +90,47 @@ def test_interruption_keeps_what_is_done(
     assert (tmp_path / "r.db3").read_bytes().startswith(b"SQLite format 3")
 
 
+def test_a_json_that_cannot_be_written_is_refused_before_anything_is_fused(
+    make_folders: Make, tmp_path: Path, pipeline: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_folders({"a": (48, 64)})
+    for path, why in ((tmp_path, "is a folder"), (folder / "visible/a.png/j.json", "is not a folder")):
+        assert replay(folder, "--json", path, "--save", tmp_path / "s") == 2
+        error = capsys.readouterr().err
+        assert f"--json {path}: " in error
+        assert why in error
+    assert not pipeline.made
+    assert not (tmp_path / "s").exists()
+
+
+def test_json_may_go_into_the_bag_folder_that_is_recorded(
+    make_folders: Make, tmp_path: Path, pipeline: Any
+) -> None:
+    bag = tmp_path / "bag"
+    assert replay(make_folders({"a": (48, 64)}), "--record", bag, "--json", bag / "j.json") == 0
+    assert json.loads((bag / "j.json").read_text())["published"] == 1
+
+
+def test_the_table_is_printed_even_where_its_file_cannot_be_written_at_the_end(
+    make_folders: Make,
+    tmp_path: Path,
+    pipeline: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    process = pipeline.process
+
+    def in_the_way(self: Any, pair: Any) -> Any:
+        (tmp_path / "j").mkdir()
+        return process(self, pair)
+
+    monkeypatch.setattr(pipeline, "process", in_the_way)
+    assert replay(make_folders({"a": (48, 64)}), "--json", tmp_path / "j") == 2
+    captured = capsys.readouterr()
+    assert "published" in captured.out
+    assert "j: not written: Is a directory" in captured.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from thermal_fusion_ros.cli import _scoring
 from thermal_fusion_ros.cli.main import main
 
 
@@ -92,6 +93,23 @@ def test_prompts_side_by_side(work: Path) -> None:
     assert captions[2].startswith("“car”")
 
 
+def test_a_page_that_cannot_be_written_is_refused_before_anything_is_scored(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_scoring, "score_methods", lambda *_: pytest.fail("scored"))
+    assert report("--fused", "ours", "--out", "visible/a.png/x.html") == 2
+    assert "visible/a.png is not a folder; choose another" in capsys.readouterr().err
+
+
+def test_a_name_that_is_there_twice_is_skipped_with_prompts_too(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("thermal/b.bmp").write_bytes(Path("thermal/a.png").read_bytes())
+    assert report("--fused", "ours", "--prompts", "person", "--out", "report.html") == 2
+    assert "thermal has it twice: b.bmp and b.png" in capsys.readouterr().err
+    assert "<h3>a</h3>" in Path("report.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -101,6 +119,7 @@ def test_prompts_side_by_side(work: Path) -> None:
         (["--peers", "peers.json", "--peer-pictures", "nowhere"], "no folder nowhere"),
         (["--width", "3"], "--width 3"),
         (["--out", "visible/a.png/x.html"], "--out visible/a.png/x.html"),
+        (["--out", "visible"], "--out visible: is a folder; name a file"),
     ],
 )
 def test_bad_arguments_are_one_line_and_code_two(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,8 +38,11 @@ def natural_key(text: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
 
 
-def list_pictures(folder: Path) -> dict[str, Path]:
-    """The pictures of `folder` by name, in natural order. Raises `InputError` when there is none."""
+def list_pictures(folder: Path) -> dict[str, list[Path]]:
+    """The pictures of `folder` by name, in natural order; `a.png` and `a.bmp` are both `a`.
+
+    Raises `InputError` when there is none.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder}: not a folder")
     files = [
@@ -45,29 +50,51 @@ def list_pictures(folder: Path) -> dict[str, Path]:
     ]
     if not files:
         raise InputError(f"{folder}: no pictures in it (looked for {', '.join(sorted(SUFFIXES))})")
-    return {path.stem: path for path in sorted(files, key=lambda path: natural_key(path.name))}
+    listing: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in sorted(files, key=lambda path: natural_key(path.name)):
+        listing[path.stem].append(path)
+    return dict(listing)
 
 
 def match_pictures(visible: Path, thermal: Path) -> tuple[list[PicturePair], list[str]]:
     """Pair the pictures of two folders by name.
 
-    Returns the pairs in natural order and one line per picture that has no partner. Raises `InputError`
-    when a folder has no pictures or no name is in both.
+    Returns the pairs in natural order and one line per picture that has no partner, or whose name a folder has twice:
+    which of the two shows the scene of the partner, nobody knows. Raises `InputError` when a folder has no pictures
+    or no pair is left.
     """
     ours, theirs = list_pictures(visible), list_pictures(thermal)
-    pairs = [PicturePair(name, path, theirs[name]) for name, path in ours.items() if name in theirs]
-    if not pairs:
+    both = [name for name in ours if name in theirs]
+    if not both:
         raise InputError(
             f"{visible} and {thermal}: no picture has the same name in both "
             f"(for example {next(iter(ours))} and {next(iter(theirs))}); name partners alike"
         )
-    lonely = [
-        f"{path}: no picture named {name} in {thermal}" for name, path in ours.items() if name not in theirs
+    lonely = _lonely(visible, ours, thermal, theirs) + _lonely(thermal, theirs, visible, ours)
+    pairs = [
+        PicturePair(name, ours[name][0], theirs[name][0])
+        for name in both
+        if len(ours[name]) == len(theirs[name]) == 1
     ]
-    lonely += [
-        f"{path}: no picture named {name} in {visible}" for name, path in theirs.items() if name not in ours
-    ]
+    if not pairs:
+        raise InputError(
+            f"{visible} and {thermal}: one of them has every name twice that is in both "
+            f"(for example {both[0]}); keep one of the two"
+        )
     return pairs, lonely
+
+
+def _lonely(
+    folder: Path, names: Mapping[str, Sequence[Path]], other: Path, partners: Mapping[str, object]
+) -> list[str]:
+    lines = []
+    for name, paths in names.items():
+        if len(paths) > 1:
+            files = " and ".join(path.name for path in paths)
+            lines.append(f"{name}: {folder} has it twice: {files}; keep one")
+        elif name not in partners:
+            lines.append(f"{paths[0]}: no picture named {name} in {other}")
+    return lines
 
 
 def read_visible(path: Path) -> NDArray[np.uint8]:
@@ -104,8 +131,21 @@ def write_picture(path: Path, image: NDArray[Any]) -> None:
         written, data = cv2.imencode(path.suffix, np.ascontiguousarray(stored), options)
         if not written:
             raise InputError(f"{path}: the picture could not be encoded as {path.suffix}")
-        path.write_bytes(data.tobytes())
-    except (OSError, cv2.error) as error:
+    except cv2.error as error:
+        raise InputError(f"{path}: not written: {_reason(error)}") from error
+    write_whole(path, data.tobytes())
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write all of a file or, where the disk is full, none of it. Raises `InputError` when that fails."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        try:
+            partial.write_bytes(data)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
         raise InputError(f"{path}: not written: {_reason(error)}") from error
 
 

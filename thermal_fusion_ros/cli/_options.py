@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,11 +31,13 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_config(args: argparse.Namespace) -> Config:
-    """The configuration of `--params`, then `--set` on top."""
+def read_config(args: argparse.Namespace, base: Config | None = None) -> Config:
+    """The configuration of `--params` on top of `base` (the defaults), then `--set` on top of that."""
     from thermal_fusion_ros.config import Config, load_yaml
 
-    base = load_yaml(args.params) if args.params else Config()
+    base = base or Config()
+    if args.params:
+        base = load_yaml(args.params, base)
     return base.with_assignments(args.set)
 
 
@@ -73,6 +76,23 @@ def progress(total: int | None, unit: str, label: str = "") -> Iterator[Any]:
 
     with tqdm(total=total, unit=unit, desc=label or None, disable=None, dynamic_ncols=True) as bar:
         yield bar
+
+
+def check_writable(path: Path, option: str) -> None:
+    """Before the work whose result would be lost: `path` can be a file. Nothing is made yet.
+
+    Raises :class:`InputError` when it is a folder, or lies where nothing can be written.
+    """
+    try:
+        place = next((place for place in (path, *path.parents) if place.exists()), Path())
+        if path.is_dir():
+            raise InputError(f"{option} {path}: is a folder; name a file")
+        if place != path and not place.is_dir():
+            raise InputError(f"{option} {path}: {place} is not a folder; choose another")
+    except OSError as error:
+        raise InputError(f"{option} {path}: {error.strerror}; choose another") from error
+    if not os.access(place, os.W_OK):
+        raise InputError(f"{option} {path}: {place} can't be written; choose another")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from thermal_fusion_ros.cli._options import check_writable
+
 HELP = "write the mean of two weight files of `train`"
 
 
@@ -20,9 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the mean and print its path."""
+    from thermal_fusion_ros.bags.sinks import make_folder
     from thermal_fusion_ros.models.checkpoint import average, weights_at
 
-    args.out.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(args.out, "--out")
+    make_folder(args.out.parent)
     average(weights_at(args.first), weights_at(args.second), args.share, args.out)
     print(args.out)
     return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thermal_fusion_ros.cli import _scoring
+from thermal_fusion_ros.cli._options import check_writable
 from thermal_fusion_ros.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,13 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table, save the scores, and return 2 when any picture had to be skipped."""
+    if args.json:
+        check_writable(args.json, "--json")
     peers = _scoring.read_peers(args)
     methods = _scoring.read_methods(args, taken=peers)
     metrics = _scoring.read_metrics(args)
     results = _scoring.score_methods(args, methods, metrics)
-    if args.json:
-        _save(args.json, results)
-    _print_table(results, _scoring.complete_peers(args, peers, metrics), metrics, args.markdown)
+    try:  # the table first: it is not lost where the file can't be written ...
+        _print_table(results, _scoring.complete_peers(args, peers, metrics), metrics, args.markdown)
+    finally:
+        if args.json:  # ... nor the file where peers can't be scored, or nobody reads the table
+            _save(args.json, results)
     return EXIT_SOME_SKIPPED if any(result.skipped for result in results.values()) else 0
 
 

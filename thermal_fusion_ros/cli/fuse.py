@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thermal_fusion_ros.cli._options import add_config_options, progress, read_config, write_json
+from thermal_fusion_ros.errors import InputError
 
 if TYPE_CHECKING:
     from thermal_fusion_ros.bags.pictures import PicturePair
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from thermal_fusion_ros.pipeline import Pipeline
 
 OBJECTS_FILE = "objects.json"
+# The node does both by default, `fuse` what it is asked for: by an option, or by --set or --params.
+ONLY_FUSE = {"depth.enabled": False, "objects.enabled": False}
 WORTH_BUILDING = 30  # pictures of one size; building takes about as long as they do
 
 DEPTH_IS = {
@@ -41,12 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--depth",
         action="store_true",
-        help="also NAME_depth.npy (float32, farther is larger), NAME_depth.png, and depth.json: which are metres",
+        help="also NAME_depth.npy (float32, farther is larger), NAME_depth.png, and depth.json: which are metres "
+        "(depth.enabled)",
     )
     parser.add_argument(
         "--objects",
         action="store_true",
-        help=f"also {OBJECTS_FILE}: the caption of every picture, and what was found: box, distance, heat",
+        help=f"also {OBJECTS_FILE}: the caption of every picture, and what was found: box, distance, heat "
+        "(objects.enabled)",
     )
     parser.add_argument(
         "--camera-height", type=float, metavar="METRES", help="above the ground: makes depth metres"
@@ -65,16 +71,13 @@ def run(args: argparse.Namespace) -> int:
     from thermal_fusion_ros.evaluation.folders import DEPTHS_FILE
     from thermal_fusion_ros.pipeline import Pipeline
 
-    config = read_config(args)
-    given = {
-        "fusion.model": args.model,
-        "fusion.prompt": args.prompt,
-        "depth.camera_height_m": args.camera_height,
-        "registration.rig": None if args.rig is None else str(args.rig),
-        "depth.enabled": args.depth or args.objects,
-        "objects.enabled": args.objects,
-    }
-    config = config.with_values({name: value for name, value in given.items() if value is not None})
+    for option, folder in (("--visible", args.visible), ("--thermal", args.thermal)):
+        if args.out.resolve() == folder.resolve():  # the names are the same, too: originals would be lost
+            raise InputError(f"--out {args.out}: is the folder of {option}; choose another")
+    config = _config(args)
+    depth = config.depth.enabled
+    if config.objects.enabled:  # how far they are, depth says
+        config = config.with_values({"depth.enabled": True})
     config = _with_lens(config)
     pairs, problems = match_pictures(args.visible, args.thermal)
     pipeline_for = cache(Pipeline)
@@ -86,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         with progress(len(pairs), "pair", "fusing") as bar:
             for pipeline, group in plan:
                 for pair in group:
-                    problem = fuse_pair(pipeline, pair, args.out, written, depth=args.depth)
+                    problem = fuse_pair(pipeline, pair, args.out, written, depth=depth)
                     fused += problem is None
                     problems += [problem] if problem else []
                     bar.update()
@@ -97,13 +100,34 @@ def run(args: argparse.Namespace) -> int:
             f"{fused} of {len(pairs)} pairs fused into {args.out}"
             + (f", {len(problems)} problems" * bool(problems))
         )
+        for metric, count in Counter(written.depths.values()).items():
+            print(f"depth of {count}: {DEPTH_IS[metric]}")
         if written.depths:
             write_json(args.out / DEPTHS_FILE, {"metres": written.depths})
         if written.objects:
             write_json(args.out / OBJECTS_FILE, written.objects)
-        for metric, count in Counter(written.depths.values()).items():
-            print(f"depth of {count}: {DEPTH_IS[metric]}")
     return EXIT_BAD_INPUT if problems else 0
+
+
+def _config(args: argparse.Namespace) -> Config:
+    """What --params, --set and the options say, the options last."""
+    from thermal_fusion_ros.config import Config
+
+    given = {
+        "fusion.model": args.model,
+        "fusion.prompt": args.prompt,
+        "depth.camera_height_m": args.camera_height,
+        "registration.rig": None if args.rig is None else str(args.rig),
+        "depth.enabled": args.depth or None,
+        "objects.enabled": args.objects or None,
+    }
+    config = read_config(args, Config().with_values(ONLY_FUSE))
+    config = config.with_values({name: value for name, value in given.items() if value is not None})
+    if args.camera_height is not None and not (config.depth.enabled or config.objects.enabled):
+        raise InputError(
+            f"--camera-height {args.camera_height:g}: says how far things are; add --depth or --objects"
+        )
+    return config
 
 
 @dataclass
@@ -122,7 +146,6 @@ def fuse_pair(
     Returns what went wrong instead, if something did; `written` is told the rest.
     """
     from thermal_fusion_ros.bags.pictures import read_pair, write_picture
-    from thermal_fusion_ros.errors import InputError
     from thermal_fusion_ros.language.account import account
 
     try:
@@ -143,7 +166,7 @@ def write_depth(perception: Perception, out: Path, name: str) -> bool:
     """Write NAME_depth.npy and NAME_depth.png; returns whether the numbers are metres."""
     import numpy as np
 
-    from thermal_fusion_ros.bags.pictures import write_picture
+    from thermal_fusion_ros.bags.pictures import write_picture, write_whole
     from thermal_fusion_ros.evaluation.depth_picture import coloured
     from thermal_fusion_ros.geometry.depth_filter import enlarged
 
@@ -151,7 +174,9 @@ def write_depth(perception: Perception, out: Path, name: str) -> bool:
     depth = perception.depth
     if depth is None:
         depth = enlarged(perception.relative_depth, *perception.fused.shape[:2])
-    np.save(out / f"{name}_depth.npy", depth.astype(np.float32, copy=False))
+    array = io.BytesIO()
+    np.save(array, depth.astype(np.float32, copy=False))
+    write_whole(out / f"{name}_depth.npy", array.getvalue())
     write_picture(out / f"{name}_depth.png", coloured(depth))
     return perception.depth is not None
 

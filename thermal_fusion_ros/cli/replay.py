@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from thermal_fusion_ros.cli._options import (
     add_config_options,
     add_source_options,
+    check_writable,
     progress,
     read_config,
     read_source,
@@ -64,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--loop {args.loop}: must be at least 1")
     if not args.offline:
         need_ros()
+    if args.json:
+        check_writable(args.json, "--json")
     config = read_config(args)
     source = read_source(args)
 
@@ -79,9 +82,11 @@ def run(args: argparse.Namespace) -> int:
             progress(source.frame_count and source.frame_count * args.loop, "frame", "replay")
         )
         report = play(args, source, config, sinks=sinks, bag=bag, on_frame=bar.update)
-    if args.json:
-        write_json(args.json, report.to_json())
-    return finish(report)
+    try:
+        return finish(report)  # first: the table is not lost where the file can't be written ...
+    finally:
+        if args.json:  # ... nor the file where nobody reads the table
+            write_json(args.json, report.to_json())
 
 
 def play(

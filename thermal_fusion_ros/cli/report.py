@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thermal_fusion_ros.cli import _scoring
+from thermal_fusion_ros.cli._options import check_writable
 from thermal_fusion_ros.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--prompt-pictures {args.prompt_pictures}: give 1 or more")
     if args.width < 32:
         raise InputError(f"--width {args.width}: give 32 or more")
+    check_writable(args.out, "--out")
     peers = _scoring.read_peers(args)
     methods = _scoring.read_methods(args, taken=peers)
     bench = [latency.read_latency(path) for path in args.bench]

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from scipy.spatial.transform import Rotation
-
 from thermal_fusion_ros.bags.source import _bag_files
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.geometry.mounting import down_of_pose
-from thermal_fusion_ros.geometry.poses import FrameTree, PoseError, poses_in
+from thermal_fusion_ros.geometry.poses import FrameTree, poses_in
 from thermal_fusion_ros.geometry.reconstruction_bag import PosedBag
 from thermal_fusion_ros.geometry.reconstruction_frames import (
     DEPTH_ENDINGS,
@@ -32,9 +28,9 @@ from thermal_fusion_ros.geometry.reconstruction_paint import (
     TemperatureTopic,
 )
 from thermal_fusion_ros.geometry.reconstruction_poses import PoseOptions, Poses, choose_poses
+from thermal_fusion_ros.offline import tell_cameras
 from thermal_fusion_ros.sensing.camera import CameraModel
 from thermal_fusion_ros.sensing.rig import Rig
-from thermal_fusion_ros.sensing.rig_assembly import RigAssembly
 
 if TYPE_CHECKING:
     from thermal_fusion_ros.bags.source import Source
@@ -104,7 +100,7 @@ def open_input(
     camera = _camera(source, rig)
     perceived = PerceivedFrames(
         source,
-        lambda: _pipeline(config, source, tree, camera),
+        lambda: _pipeline(config, source, tree),
         camera,
         config,
         colour or FUSED,
@@ -181,22 +177,10 @@ def _camera(source: Source, rig: Rig | None) -> CameraModel:
     return CameraModel.from_camera_info(info, "rgb/camera_info")
 
 
-def _pipeline(config: Config, source: Source, tree: FrameTree, camera: CameraModel) -> Pipeline:
+def _pipeline(config: Config, source: Source, tree: FrameTree) -> Pipeline:
     """With the rig that the recording describes, where no file does."""
     from thermal_fusion_ros.pipeline import Pipeline
 
     pipeline = Pipeline(config)
-    assembly = RigAssembly(config.registration)
-    for name, info in source.camera_info.items():
-        assembly.take_camera_info(name, info)
-    stamp = next((frame.stamp_ns for frame in source), 0)
-    wanted = assembly.wanted_transform
-    if wanted is not None:
-        with suppress(PoseError):
-            pose = tree.lookup(*wanted, stamp)
-            assembly.take_pose(pose[:3, 3], Rotation.from_matrix(pose[:3, :3]).as_quat())
-    pipeline.set_rig(assembly.rig, assembly.problem, camera)
-    if config.depth.base_frame:
-        with suppress(PoseError):
-            pipeline.set_down(down_of_pose(tree.lookup(config.depth.base_frame, camera.frame_id, stamp)))
+    tell_cameras(source, config, pipeline, tree)
     return pipeline

@@ -29,6 +29,7 @@ from thermal_fusion_ros.frames import ThermalFrame, ThermalKind
 from thermal_fusion_ros.language import visibility
 from thermal_fusion_ros.language.captioner import LIGHT_WORDS, Caption, Captioner
 from thermal_fusion_ros.language.scene import LABELS, Scene, SeenObject, see
+from thermal_fusion_ros.sensing.camera import CameraModel
 from thermal_fusion_ros.sensing.thermal import ThermalProcessor
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, Sample, SimulatedDataset
 from thermal_fusion_ros.simulation.simulator import Simulator
@@ -70,7 +71,8 @@ def given(sample: Sample, thermal: NDArray[np.uint8], measured: bool) -> tuple[S
         Detection(o.label, (float(o.box[0]), float(o.box[1]), float(o.box[2]), float(o.box[3])))
         for o in objects
     ]
-    seen = see(boxes, thermal, sample.depth, k=sample.k, metric=True)
+    camera = CameraModel(thermal.shape[1], thermal.shape[0], sample.k)
+    seen = see(boxes, thermal, sample.depth, camera=camera, metric=True)
     if measured:
         return seen
     assert len(seen) == len(objects)

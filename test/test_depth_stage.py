@@ -175,6 +175,21 @@ def test_a_camera_that_looks_down_gets_its_metres_when_its_tilt_is_told():
     assert errors[1] < 0.7 * errors[0]
 
 
+def test_range_points_of_long_ago_are_of_another_place():
+    wanted = road(1.4)
+    made = []
+    for late_ns in (100_000_000, 10_000_000_000):
+        stage = DepthStage(DepthConfig())
+        stage.set_cameras(CAMERA, None)
+        rows, columns = np.meshgrid(np.arange(58, 92, 4), np.arange(8, 120, 8), indexing="ij")
+        rays = CAMERA.unproject(np.stack([columns.ravel(), rows.ravel()], 1).astype(np.float64))
+        points = rays * wanted[rows.ravel() // 2, columns.ravel() // 2][:, None]
+        stage.set_range_points(points.astype(np.float32), 1_000_000_000)
+        made.append(run(stage, said_by_network(wanted, 1.4), 1_000_000_000 + late_ns).depth)
+    assert made[0] is not None
+    assert made[1] is None
+
+
 def moving_past_a_wall(stage: DepthStage, told: bool = True, frozen: bool = False) -> Perception:
     """A network that has everything a tenth too far, and a camera that moves sideways past a structured wall."""
     noise = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH * 2), np.uint8)

@@ -26,6 +26,7 @@ from thermal_fusion_ros.sensing.rig import Rig
 F32 = NDArray[np.float32]
 
 UNUSED = "not used"  # begins what is told of odometry where it is of no use
+RANGE_LASTS_NS = 1_000_000_000
 NOMINAL_SIGMA = 0.2  # of log scale, where only the network's own idea of the ground tells
 
 
@@ -43,6 +44,7 @@ class DepthStage:
         self._assumed: CameraModel | None = None  # of the picture's size and the given angle of view
         self._rig: Rig | None = None
         self._range_points: NDArray[np.float32] | None = None
+        self._range_stamp_ns = 0
         self._whole: F32 | None = None
         self._told: Floats | None = None  # down, by TF
         self._down: Floats | None = None
@@ -91,9 +93,9 @@ class DepthStage:
         roll, pitch = tilt_of(self._down)
         return f"roll {roll:.1f}°, pitch {pitch:.1f}° by {'depth.camera_tilt' if self.config.camera_tilt else 'TF'}"
 
-    def set_range_points(self, points: NDArray[np.float32]) -> None:
-        """N×3 metres in the RGB optical frame, for the next frame."""
-        self._range_points = points
+    def set_range_points(self, points: NDArray[np.float32], stamp_ns: int = 0) -> None:
+        """N×3 metres in the RGB optical frame, for the next frame, unless that is much newer (0: nobody knows)."""
+        self._range_points, self._range_stamp_ns = points, stamp_ns
 
     @property
     def last_metres(self) -> F32 | None:
@@ -130,6 +132,8 @@ class DepthStage:
             relative = depth * np.float32(camera.k[0, 0] / width)
         relative = self._filter(relative, sigma, perception.fused)
         parallax = self._rig is not None and self.config.rig_parallax and thermal is not None
+        if self._range_stamp_ns and perception.stamp_ns - self._range_stamp_ns > RANGE_LASTS_NS:
+            self._range_points = None  # measured where the robot was
         scale = self._tracker.update(
             perception.stamp_ns,
             relative,

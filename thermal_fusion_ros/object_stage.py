@@ -55,7 +55,7 @@ def place(
         detections,
         perception.thermal,
         depth,
-        k=lens.k,
+        camera=lens,
         metric=factor is not None,
         sigma=0.0 if scale is None or factor is None else scale.sigma or 0.0,
         depth_sigma=perception.depth_sigma,

@@ -225,7 +225,7 @@ class Pipeline:
     def set_range_points(self, points: NDArray[np.float32], stamp_ns: int) -> None:
         """N×3 metres in the RGB optical frame that a range sensor has measured; a source of scale for the next pair."""
         if self._depth is not None:
-            self._depth.set_range_points(points)
+            self._depth.set_range_points(points, stamp_ns)
 
     def _tell_cameras(self, rgb: CameraModel | None) -> None:
         rig = self._registrar.rig

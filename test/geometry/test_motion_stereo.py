@@ -87,6 +87,34 @@ def error(made, depth, where=np.s_[:]):
 WAY = [(0.1 * n, 0.02 * n) for n in range(11)]
 
 
+WIDE = CameraModel(
+    WIDTH,
+    HEIGHT,
+    K * [[0.66], [0.66], [1]] + [[0, 0, 40.6], [0, 0, 30.4], [0, 0, 0]],
+    np.array([-0.38, 0.13, 0, 0, -0.02]),
+)
+
+
+def test_pixels_that_the_lens_model_does_not_reach_spoil_no_others():
+    rays = WIDE.unproject(WIDE.pixel_grid())
+    blind = np.isnan(rays).any(axis=1).mean()
+    assert 0.005 < blind < 0.2
+    stereo = MotionStereo()
+    for n, way in enumerate(WAY):
+        depth = np.full((HEIGHT, WIDTH), WALL_M - way[0], np.float32)
+        x, y = (
+            np.nan_to_num(rays[:, :2] * depth.ravel()[:, None] * 100 + 600)
+            .astype(np.float32)
+            .T.reshape(2, HEIGHT, WIDTH)
+        )
+        picture = cv2.remap(WALL, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT).astype(np.uint8)
+        said = depth * np.float32(1.15)
+        made, _ = stereo(said, np.full_like(depth, SIGMA), np.dstack([picture] * 3), WIDE, pose_at(way[0]), n)
+    assert stereo.views == 3
+    assert np.isfinite(made).all()
+    assert error(made, depth) < 0.04
+
+
 @pytest.mark.parametrize("camera", [CAMERA, LENS], ids=["pinhole", "lens"])
 @pytest.mark.parametrize("wrong", [0.85, 1.15])
 def test_a_drive_tells_what_the_network_got_wrong(camera, wrong):

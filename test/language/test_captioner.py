@@ -10,6 +10,7 @@ from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.language.captioner import MAX_WORDS, Captioner
 from thermal_fusion_ros.language.scene import LABELS, Scene, SeenObject, see
 from thermal_fusion_ros.language.visibility import Visibility
+from thermal_fusion_ros.sensing.camera import CameraModel
 
 NIGHT_SMOKE = Visibility((0.0, 0.1, 0.9), (0.05, 0.05, 0.9), 0.1)
 DAY_CLEAR = Visibility((0.95, 0.05, 0.0), (0.98, 0.01, 0.01), 0.5)
@@ -197,13 +198,14 @@ def test_objects_are_measured_from_the_pictures():
     kelvin = np.full((120, 160), 290.0, np.float32)
     thermal[40:100, 30:50], depth[40:100, 30:50], kelvin[40:100, 30:50] = 200, 5.0, 308.0
     depth[:, 100:] = np.nan
+    camera = CameraModel(160, 120, np.array([[120.0, 0, 80], [0, 120, 60], [0, 0, 1]]))
     person, car = see(
         [
             Detection("person", (30, 40, 50, 100), 0.8),
             Detection("car", (110, 50, 150, 80), 0.7),
             Detection("car", (300, 0, 310, 5), 0.9),
         ],
-        thermal, depth, k=np.array([[120.0, 0, 80], [0, 120, 60], [0, 0, 1]]), metric=True, temperature_k=kelvin,
+        thermal, depth, camera=camera, metric=True, temperature_k=kelvin,
     )  # fmt: skip
     assert person.depth == pytest.approx(5)
     assert person.view == pytest.approx((-50 / 120, -20 / 120, -30 / 120, 40 / 120))
@@ -214,6 +216,19 @@ def test_objects_are_measured_from_the_pictures():
     assert person.size == pytest.approx(20 * 60 / (120 * 160))
     assert car.depth is None
     assert car.heat == 0
+
+
+def test_what_a_wide_lens_bends_inwards_is_seen_where_it_is():
+    k = np.array([[120.0, 0, 80], [0, 120, 60], [0, 0, 1]])
+    lens = CameraModel(160, 120, k, np.array([-0.25, 0.05, 0, 0, 0]))
+    place = np.array([2.4, 0.0, 5.0])
+    ((x, y),) = lens.project(place[None])
+    blank, depth = np.zeros((120, 160), np.uint8), np.full((120, 160), 5.0, np.float32)
+    (person,) = see(
+        [Detection("person", (x - 2, y - 6, x + 2, y + 6), 0.8)], blank, depth, camera=lens, metric=True
+    )
+    assert person.bearing_deg == pytest.approx(-np.degrees(np.arctan2(place[0], place[2])), abs=0.3)
+    assert person.distance == pytest.approx(np.linalg.norm(place), rel=0.01)
 
 
 def test_unknown_labels_are_refused():

@@ -134,6 +134,10 @@ def test_transforms_come_from_tf2_where_it_is_installed(monkeypatch):
     assert lookup.pose("rgb", "elsewhere") is None
     assert lookup.pose("rgb", "thermal", 7) is not None
     assert lookup.pose("rgb", "thermal", 8) is None  # not known for that moment
+    before = lookup._buffer
+    lookup.clear()
+    assert lookup.available
+    assert lookup._buffer is not before  # a full one would refuse the stamps of a loop as old
     monkeypatch.setitem(sys.modules, "tf2_ros", None)
     assert not TransformLookup(object()).available
 
@@ -177,7 +181,7 @@ def test_where_odometry_had_the_camera_when_a_picture_was_taken_goes_with_the_pa
     node._transforms = SimpleNamespace(available=True, pose=pose, close=lambda: None)
     fused = bench.listen(Image, "/fused/image_raw")
     why = "not used: TF does not say where the camera was in 'odom'"
-    bench.pipeline.depth = {"scale_state": {"motion": why}}
+    bench.pipeline.depth = {"relative_depth": np.ones((H, W), np.float32), "scale_state": {"motion": why}}
     bench.cameras().stream_until(lambda: fused, "a fused picture")
     pair = bench.pipeline.processed[0]
     np.testing.assert_array_equal(pair.world_from_camera[:3, 3], (1, 2, 3))

@@ -256,3 +256,27 @@ def test_a_rate_limit_holds_its_rate_with_jitter_after_a_pause_and_after_a_loop(
     assert passed([frames[-1] + 60e9, frames[-1] + 60.05e9]) == 1
     assert 99 <= passed(frames[:300]) <= 101
     assert all(limit.due(stamp, 0.0) for stamp in range(3))
+
+
+def test_a_new_rate_counts_at_once():
+    limit = RateLimit()
+    limit.take(0, 0.01)
+    assert not limit.due(200_000_000, 0.01)
+    assert limit.due(200_000_000, 10.0)
+
+
+def test_what_was_said_of_depth_holds_while_only_pictures_are_wanted(bench):
+    bench.node(points__rate_hz=0.5)
+    fused, clouds = bench.listen(Image, "/fused/image_raw"), bench.listen(PointCloud2, "/points")
+    camera_info(bench)
+    measured = {"depth": depth(), "relative_depth": depth(), "scale_state": {"mounting": "known"}}
+    bench.pipeline.depth = measured
+    cameras = bench.cameras()
+    cameras.stream_until(lambda: clouds, "a cloud")
+    bench.pipeline.depth = {}  # as the real one, between two clouds
+    count = len(fused)
+    cameras.stream_until(lambda: len(fused) > count + 2, "pictures alone")
+    bench.fresh_report()
+    part = bench.part("depth")
+    assert "the pipeline makes no depth" not in part.message
+    assert part.values["scale.mounting"] == "known"

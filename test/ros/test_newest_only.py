@@ -93,6 +93,7 @@ def test_rate_of_a_steady_and_of_a_stopped_stream():
     assert meter.rate(10.0) == pytest.approx(30, rel=0.01)
     assert meter.rate(12.0) < 22
     assert meter.rate(30.0) == 0
+    assert meter.last == 10.0  # however long ago
 
 
 def test_latencies_keep_the_recent_ones():

@@ -289,6 +289,16 @@ def test_the_newest_range_points_come_to_the_pipeline_once_before_the_next_pair(
     assert (points is second, stamp) == (True, 2)
 
 
+def test_range_points_from_before_a_loop_are_forgotten_and_the_loop_is_counted(rig):
+    rig.submit(2)
+    rig.settle()
+    rig.fuser.set_range_points(np.zeros((1, 3), np.float32), 2)
+    rig.submit(1)
+    rig.settle()
+    assert rig.fuser.resets == 1
+    assert rig.pipeline.range_points == []
+
+
 def test_where_the_camera_was_comes_to_the_pipeline_with_the_pair(rig):
     frame = fields(rgb_picture(1), "rgb8", MS)["header"].frame_id
     rig.poses[frame, 1 * MS] = np.eye(4)

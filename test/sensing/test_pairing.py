@@ -219,6 +219,20 @@ class TestRefusals:
 
 
 class TestJumps:
+    def test_streams_slower_than_they_may_wait_pair_again_after_a_loop(self):
+        """The first frame after a jump waits for the next one to confirm it, if that takes longer than `wait_s`."""
+        pairer = Pairer(SyncConfig(wait_s=0.08))
+        pairs = [0, 0]
+        for loop in range(2):
+            for k in range(40):
+                now = (loop * 4000 + k * 100 + 5) * 1_000_000
+                for stream in (RGB, THERMAL):
+                    pairs[loop] += len(pairer.add(stream, k * 100_000_000 + 10**9, object(), now))
+                for later in range(10, 100, 20):
+                    pairs[loop] += len(pairer.expire(now + later * 1_000_000))
+        assert pairs[0] >= 39
+        assert pairs[1] >= 38
+
     @pytest.mark.parametrize("thermal_latency", [5.0, 90.0])
     @pytest.mark.parametrize("seconds", [2.0, 10.0])
     def test_every_loop_gives_the_same_pairs(self, simulate, camera, seconds, thermal_latency):

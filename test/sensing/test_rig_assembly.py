@@ -58,7 +58,11 @@ def test_repeated_messages_change_nothing():
     before = made.rig
     assert not made.take_camera_info("rgb", info("rgb"))
     assert not made.take_pose(*POSE)
+    position, turn = (np.array(part, float) for part in POSE)
+    assert not made.take_pose(position + 1e-9, -turn)  # as TF interpolates; q and -q are one rotation
     assert made.rig is before
+    assert made.take_pose(position + 0.01, turn)
+    assert made.take_pose(*POSE)
     assert made.take_camera_info("rgb", info("rgb", k=[510.0, *K[1:]]))
     assert made.rig.rgb.k[0, 0] == 510
 

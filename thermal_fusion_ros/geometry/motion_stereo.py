@@ -46,6 +46,7 @@ TRACKED_PX, THERE_AND_BACK_PX = 0.2, 0.3  # precision of a tracked corner; how f
 MOST_CORNERS, FEWEST_CORNERS = 300, 30
 STEP = 0.02  # of log depth, for a derivative
 RIM_PX = 2
+BEHIND = (0.0, 0.0, -1.0)  # a ray along which nothing is seen
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,9 @@ class MotionStereo:
         pixels = np.nan_to_num(small.project(straight.unproject(straight.pixel_grid())), nan=-1e4)
         x, y = pixels.astype(np.float32).T.reshape(2, self._height, self._width)
         self._straight = np.ascontiguousarray(x), np.ascontiguousarray(y)
-        self._rays = (
-            small.unproject(small.pixel_grid()).reshape(self._height, self._width, 3).astype(np.float32)
-        )
+        rays = small.unproject(small.pixel_grid())
+        rays[~np.isfinite(rays).all(axis=1)] = BEHIND  # the lens model reaches no such pixel
+        self._rays = rays.reshape(self._height, self._width, 3).astype(np.float32)
         self._cost = np.empty((len(OFFSETS), self._height, self._width), np.float32)
 
     def _small_grey(self, picture: NDArray[np.uint8]) -> F32:

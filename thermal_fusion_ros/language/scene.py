@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from thermal_fusion_ros.detections import LABELS, Box, Detection
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.language.visibility import Visibility
+from thermal_fusion_ros.sensing.camera import CameraModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def see(
     thermal: NDArray[np.uint8],
     depth: NDArray[np.float32] | None = None,
     *,
-    k: NDArray[np.floating],
+    camera: CameraModel,
     metric: bool = False,
     sigma: float = 0.0,
     depth_sigma: NDArray[np.float32] | None = None,
@@ -79,16 +80,15 @@ def see(
     """Detections with the distance, bearing and heat that the other images give them.
 
     In the RGB frame: `thermal` H×W, the display image; `depth` h×w of any size, along the optical axis (NaN: unknown),
-    and `depth_sigma`, its relative uncertainty; `temperature_k` H×W kelvin (NaN: invalid). `k` 3×3 is the RGB camera's
-    matrix, in pixels. `metric` and `sigma`, the relative uncertainty of what all of it is multiplied by, belong to
+    and `depth_sigma`, its relative uncertainty; `temperature_k` H×W kelvin (NaN: invalid). `camera`: the RGB one.
+    `metric` and `sigma`, the relative uncertainty of what all of it is multiplied by, belong to
     `depth`.
     """
     height, width = thermal.shape
-    fx, fy, cx, cy = (float(k[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    views = _views([found.box for found in detections], camera)
     seen = []
-    for label, box, score in detections:
+    for (label, box, score), view in zip(detections, views, strict=True):
         x0, y0, x1, y1 = box
-        view = (x0 - cx) / fx, (y0 - cy) / fy, (x1 - cx) / fx, (y1 - cy) / fy
         inner = _inside(box, 0.5, 0.6, height, width)
         if inner is None:
             continue
@@ -115,6 +115,21 @@ def see(
             )
         )
     return tuple(seen)
+
+
+def _views(boxes: Sequence[Box], camera: CameraModel) -> list[Box]:
+    """Tangents of the angles from the axis at which the edges of boxes lie, in their middles."""
+    middles = [
+        [((x0, (y0 + y1) / 2), (x1, (y0 + y1) / 2)), (((x0 + x1) / 2, y0), ((x0 + x1) / 2, y1))]
+        for x0, y0, x1, y1 in boxes
+    ]
+    pixels = np.array(middles, np.float64).reshape(-1, 2)
+    rays, straight = camera.unproject(pixels), camera.pinhole.unproject(pixels)
+    rays = np.where(np.isfinite(rays), rays, straight)  # beyond what the lens model reaches
+    return [
+        (float(left[0]), float(top[1]), float(right[0]), float(bottom[1]))
+        for left, right, top, bottom in rays.reshape(-1, 4, 3)
+    ]
 
 
 def _zoomed(box: Box, size: tuple[int, ...], other: tuple[int, ...]) -> Box:

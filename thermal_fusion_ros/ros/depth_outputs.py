@@ -87,6 +87,10 @@ class DepthOutputs:
         """
         counts = self.counts
         depth, relative = perception.depth, perception.relative_depth
+        asked = counts["depth"] or counts["relative"]
+        asked = asked or (counts["points"] and self._limit.due(perception.stamp_ns, self.points.rate_hz))
+        if relative is None and not perception.depth_refused and not asked:
+            return 0  # nothing was measured, for others want pictures: what was said before still holds
         missing = perception.depth_refused or "the pipeline makes no depth"
         refused = {}
         made = 0

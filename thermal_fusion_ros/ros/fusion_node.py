@@ -99,6 +99,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         self._rgb_frame: str | None = None  # of the last RGB image
         self._down: Floats | None = None  # in its frame, by TF
         self._transforms: TransformLookup | None = None
+        self._resets_seen = 0  # of the fuser: a recording has looped
         self._closers: list[Callable[[], object]] = []  # undo what activating has made
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._expiring: Any = None  # the timer that lets waiting frames go
@@ -311,6 +312,10 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
 
     def _ask_transform(self) -> None:
         assert self._transforms is not None
+        assert self._fuser is not None
+        if self._fuser.resets != self._resets_seen:
+            self._resets_seen = self._fuser.resets
+            self._transforms.clear()
         wanted = None if self._assembly is None else self._assembly.wanted_transform
         pose = None if wanted is None else self._transforms.pose(*wanted)
         if self._assembly is not None and pose is not None and self._assembly.take_pose(*pose):

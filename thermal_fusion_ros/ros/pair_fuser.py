@@ -147,6 +147,7 @@ class PairFuser:
         self.camera_info_withheld = ""  # why it is not published
         self.frozen = self.empty = False
         self.frozen_frames = 0
+        self.resets = 0
         self.problem = ""  # the last pair's, empty when it went well
         self.state = "no pair yet"
         self._pipeline, self._log, self._now_ns = pipeline, log, now_ns
@@ -169,6 +170,7 @@ class PairFuser:
         """Start publishing to `outputs`."""
         with self._publishing:
             self._outputs = outputs
+        self._range_points = None
         self._worker.call(self._forget)
 
     def detach(self) -> None:
@@ -296,6 +298,8 @@ class PairFuser:
         frames = FramePair(_rgb_frame(rgb), _thermal_frame(thermal), pose)
         decoded = time.monotonic()
         if self._last_stamp is not None and rgb.stamp_ns < self._last_stamp:
+            self.resets += 1
+            self._range_points = None
             self._reset()  # pairs come in order: a recording has looped, or a clock was set
         self._last_stamp = rgb.stamp_ns
         self._pipeline.wanted = wanted

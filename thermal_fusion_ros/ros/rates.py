@@ -16,15 +16,12 @@ class RateMeter:
 
     def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=2048)
-
-    @property
-    def last(self) -> float | None:
-        """When it happened last."""
-        return self._times[-1] if self._times else None
+        self.last: float | None = None  # when it happened, however long ago
 
     def tick(self, now: float) -> None:
         """It has just happened."""
         self._times.append(now)
+        self.last = now
 
     def rate(self, now: float) -> float:
         """Times per second; 0 for fewer than two."""
@@ -59,7 +56,7 @@ class RateLimit:
             rate_hz <= 0 or self._last_ns is None or stamp_ns < self._last_ns
         ):  # the last: a recording has looped
             return True
-        return stamp_ns >= self._next_ns
+        return stamp_ns >= min(self._next_ns, self._last_ns + 1e9 / rate_hz)  # a new rate counts at once
 
     def take(self, stamp_ns: int, rate_hz: float) -> None:
         """It has passed."""

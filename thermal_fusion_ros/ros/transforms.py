@@ -16,14 +16,20 @@ class TransformLookup:
     """Listens to TF where tf2_ros is installed; `available` says whether."""
 
     def __init__(self, node: Node) -> None:
+        self._node = node
         self._buffer: Any = None
         self._listener: Any = None
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was said: a recording that loops sends stamps that a full buffer would refuse as old."""
+        self.close()
         try:
             import tf2_ros  # type: ignore[import-not-found, unused-ignore]
         except ImportError:
             return
-        self._buffer = tf2_ros.Buffer(node=node)
-        self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
+        self._buffer = tf2_ros.Buffer(node=self._node)
+        self._listener = tf2_ros.TransformListener(self._buffer, self._node, spin_thread=False)
 
     @property
     def available(self) -> bool:

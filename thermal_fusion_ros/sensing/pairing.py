@@ -160,7 +160,8 @@ class Pairer:
         """Pairs for which nothing better will come because a stream is overdue; for a timer, about every 20 ms."""
         self._see_clock(now_ns)
         for stream, state in self._streams.items():
-            if state.suspect is not None and now_ns - state.suspect.arrival > self.config.wait_s * NS:
+            late = state.suspect is not None and now_ns - state.suspect.arrival > self.config.wait_s * NS
+            if state.suspect is not None and late and state.overdue(now_ns, PATIENCE_NS):
                 self._drop(stream, state.suspect, "out_of_order")
                 state.suspect = None
         overdue = {stream for stream, state in self._streams.items() if state.overdue(now_ns, PATIENCE_NS)}

@@ -17,9 +17,17 @@ CAMERAS = ("rgb", "thermal")
 SAME_FOCAL_LENGTH = (
     0.02  # camera_info and rig file may differ by this share before they contradict each other
 )
+SAME_M, SAME_TURN = 0.001, 0.001  # poses that differ by less (metres, of a quaternion) are one
 WAITING = ("waiting_camera_info", "waiting_transform", "uncalibrated")  # reasons that are not a mistake
 
 Pose = tuple[Floats, Floats]
+
+
+def _is_same(one: Pose, other: Pose) -> bool:
+    """Whether nothing has moved: TF that is interpolated differs in its last digits every time."""
+    (at, turn), (at_then, turn_then) = one, other
+    apart = min(np.abs(turn - turn_then).max(), np.abs(turn + turn_then).max())  # q and -q are one rotation
+    return bool(np.abs(at - at_then).max() < SAME_M and apart < SAME_TURN)
 
 
 class RigAssembly:
@@ -59,8 +67,7 @@ class RigAssembly:
     def take_pose(self, position: Sequence[float] | Floats, quaternion: Sequence[float] | Floats) -> bool:
         """Pose of the thermal frame in the RGB frame (metres; x y z w), from TF; True when it is new."""
         pose = np.asarray(position, np.float64), np.asarray(quaternion, np.float64)
-        known = self._pose
-        if known is not None and all(np.array_equal(a, b) for a, b in zip(known, pose, strict=True)):
+        if self._pose is not None and _is_same(self._pose, pose):
             return False
         self._pose = pose
         self._settle()

@@ -24,6 +24,7 @@ from thermal_fusion_ros.evaluation.frame_path import (
     with_metres,
 )
 from thermal_fusion_ros.frames import Perception, ThermalFrame, ThermalKind
+from thermal_fusion_ros.geometry.motion_stereo import SPACING_M, VIEWS, MotionStereo
 from thermal_fusion_ros.geometry.pointcloud import INTENSITY, PointCloudBuilder
 from thermal_fusion_ros.messages import rgb_from_message, thermal_from_message
 from thermal_fusion_ros.models.guidance import CODE_DIM
@@ -144,3 +145,18 @@ def test_whole_path(benchmark: Timer, config: Config, messages: tuple[RawImage, 
     path = FramePath(config)
     path.pipeline.prepare(HEIGHT, WIDTH)
     benchmark(path, *messages)
+
+
+def test_motion_stereo(benchmark: Timer, outputs: dict[str, NDArray[Any]]) -> None:
+    """Depth corrected by pictures from three earlier places."""
+    stereo, camera = MotionStereo(), pinhole(WIDTH, HEIGHT, HORIZONTAL_FOV_DEG)
+    place = np.eye(4)
+
+    def step() -> None:
+        place[2, 3] += SPACING_M  # every place is one to come back to
+        stereo(outputs["depth"], outputs["sigma"], outputs["fused"], camera, place.copy(), 0)
+
+    for _ in range(VIEWS + 1):
+        step()
+    benchmark(step)
+    assert stereo.views == VIEWS

@@ -53,6 +53,18 @@ def test_assignments_as_typed():
         Config().with_assignments(["output.compressed=maybe"])
 
 
+def test_a_nodes_own_parameter_file_is_read_with_what_every_ros_node_has(tmp_path):
+    path = tmp_path / "robot.yaml"
+    path.write_text(
+        "fusion_node:\n  ros__parameters:\n    use_sim_time: true\n    fusion: {model: small}\n"
+        "    qos_overrides: {/rgb/image_raw: {subscription: {reliability: reliable}}}\n"
+    )
+    assert load_yaml(path) == Config().with_values({"fusion.model": "small"})
+    path.write_bytes(b"caf\xe9: 1\n")
+    with pytest.raises(InputError, match="not a readable parameter file"):
+        load_yaml(path)
+
+
 def test_yaml_round_trip(tmp_path):
     path = tmp_path / "fusion.yaml"
     path.write_text(to_yaml())

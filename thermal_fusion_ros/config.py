@@ -640,6 +640,9 @@ def _known(name: str) -> Parameter:
     return table[name]
 
 
+FOREIGN = ("qos_overrides.", "use_sim_time", "start_type_description_service")  # what every ROS node has
+
+
 def load_yaml(path: Path, base: Config | None = None) -> Config:
     """Read a ROS parameter file (any node name, or `/**`) on top of `base`; no ROS needed."""
     import yaml
@@ -647,14 +650,15 @@ def load_yaml(path: Path, base: Config | None = None) -> Config:
     base = base or Config()
     try:
         tree = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path}: not a readable parameter file: {error}") from error
     if not isinstance(tree, dict):
         raise InputError(f"{path}: not a ROS parameter file (expected `/**: ros__parameters: ...`)")
     for node, body in tree.items():
         if not isinstance(body, dict) or not isinstance(body.get("ros__parameters"), dict):
             raise InputError(f"{path}: `{node}` has no `ros__parameters`")
-        base = base.with_values(dict(_flatten(body["ros__parameters"])))
+        values = dict(_flatten(body["ros__parameters"]))
+        base = base.with_values({name: given for name, given in values.items() if not name.startswith(FOREIGN)})
     return base
 
 

@@ -13,7 +13,7 @@ from rcl_interfaces.msg import (
     SetParametersResult,
 )
 
-from thermal_fusion_ros.config import Config, Parameter, parameters
+from thermal_fusion_ros.config import FOREIGN, Config, Parameter, parameters
 from thermal_fusion_ros.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 IGNORED = "simulation."  # in the same file, but nothing to the node
 AT_START = ("node.autostart",)  # has done its work once the node is there
-FOREIGN = ("qos_overrides.", "use_sim_time", "start_type_description_service")
 INT64 = (-(2**63), 2**63 - 1)
 
 

@@ -13,7 +13,7 @@ from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.sensing.camera import CalibrationError, CameraModel
 from thermal_fusion_ros.sensing.registration import Registrar, parse_matrix
 from thermal_fusion_ros.sensing.rig import Rig
-from thermal_fusion_ros.sensing.warping import MatrixWarp, softened, without_seam
+from thermal_fusion_ros.sensing.warping import MatrixWarp
 
 from .test_alignment import scene
 
@@ -175,18 +175,6 @@ def test_temperature_follows_the_picture_and_other_types_keep_theirs():
     assert kelvin.shape == (240, 320)
     assert (kelvin == 300).all()
     assert registrar.also(np.full((256, 320), 7000, np.uint16)).dtype == np.uint16
-
-
-def test_pixels_without_thermal_become_the_visible_ones_without_a_seam():
-    seen = np.zeros((80, 100), np.uint8)
-    seen[:, 40:] = 255
-    valid = softened(seen)
-    thermal, luma = np.full((80, 100), 200, np.uint8), np.full((80, 100), 100, np.uint8)
-    mixed = without_seam(thermal, luma, valid).astype(int)
-    assert (mixed[:, :40] == 100).all()
-    assert (mixed[:, 52:] == 200).all()
-    assert np.abs(np.diff(mixed, axis=1)).max() < 30
-    assert without_seam(thermal, luma, np.full_like(seen, 255)) is thermal
 
 
 def test_buffers_are_reused():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,4 +9,3 @@ GreyImage = NDArray[np.float64]  # (H, W), 0-255
 GreyLevels = NDArray[np.uint8]  # (H, W), the same rounded to 256 levels
 Picture8 = NDArray[np.uint8]  # (H, W) grey or (H, W, 3) BGR, as decoded from a file
 Mask = NDArray[np.bool_]
-OpenCvImage = NDArray[Any]  # what OpenCV's stubs say they return

@@ -54,14 +54,6 @@ def softened(seen: Mask, width_px: int | None = None) -> Mask:
     return cv2.blur(core, (side, side), borderType=cv2.BORDER_REPLICATE).astype(np.uint8, copy=False)
 
 
-def without_seam(thermal: Mask, luma: Mask, valid: Mask, out: Mask | None = None) -> Mask:
-    """`thermal` where it is valid, `luma` (the visible brightness) where not, mixed in between; all H×W uint8."""
-    if valid.all() and valid.min() == 255:
-        return thermal
-    weight = valid.astype(np.float32) * np.float32(1 / 255)
-    return cv2.blendLinear(thermal, luma, weight, 1 - weight, out).astype(np.uint8, copy=False)
-
-
 class MatrixWarp:
     """Through a 3×3 matrix from RGB pixels to thermal pixels."""
 

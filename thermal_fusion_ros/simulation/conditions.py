@@ -11,19 +11,6 @@ from thermal_fusion_ros.simulation.materials import Color
 
 TIMES = ("day", "dusk", "night")
 MEDIA = ("clear", "fog", "smoke")
-NAMED = (
-    "day",
-    "dusk",
-    "night",
-    "fog",
-    "smoke",
-    "glare",
-    "night+fog",
-    "night+smoke",
-    "night+glare",
-    "night+unlit",
-    "dusk+fog",
-)
 MOONLESS = 0.2  # of the light of a night sky with a moon
 
 
@@ -57,7 +44,6 @@ class Condition:
     sky_k: float  # apparent temperature overhead
     sun_heating_k: float  # excess of a black, light, sunlit surface
     stored_k: float  # excess a heavy surface still carries from earlier
-    seen_light: str = ""  # plain words for caption facts
 
     @property
     def sun_direction(self) -> np.ndarray:
@@ -103,19 +89,19 @@ def parse(name: str, seed: int = 0) -> Condition:
         c = Condition(
             name, time, medium, "glare" in words, shift(42, 9), shift(-62, 40), (3.1, 2.85, 2.45),
             (0.17, 0.32, 0.66), (0.52, 0.63, 0.78), 1.0, about(0.35, 0.5), 0.0, 0.0, 0.0, 0.0, (0.95, 0.95, 0.95),
-            shift(292, 5), 295.0, shift(255, 6), about(26, 0.25), about(7, 0.3), "daylight",
+            shift(292, 5), 295.0, shift(255, 6), about(26, 0.25), about(7, 0.3),
         )  # fmt: skip
     elif time == "dusk":
         c = Condition(
             name, time, medium, "glare" in words, shift(4.0, 1.0), shift(35, 12), (0.62, 0.30, 0.12),
             (0.075, 0.10, 0.21), (0.55, 0.29, 0.17), 1.0, about(0.45, 0.4), 0.55, 0.0, 0.0, 0.0, (0.95, 0.95, 0.95),
-            shift(288, 4), 295.0, shift(250, 6), about(3, 0.3), about(9, 0.3), "dusk",
+            shift(288, 4), 295.0, shift(250, 6), about(3, 0.3), about(9, 0.3),
         )  # fmt: skip
     else:
         c = Condition(
             name, time, medium, "glare" in words, 38.0, shift(-120, 30), (0.010, 0.012, 0.018),
             (0.0022, 0.0032, 0.0065), (0.014, 0.0125, 0.0125), 1.0, about(0.3, 0.5), 1.0, 0.0, 0.0, 0.0,
-            (0.95, 0.95, 0.95), shift(281, 4), 294.0, shift(240, 7), 0.0, about(5, 0.3), "night",
+            (0.95, 0.95, 0.95), shift(281, 4), 294.0, shift(240, 7), 0.0, about(5, 0.3),
         )  # fmt: skip
     if c.glare and time != "night":
         c = replace(

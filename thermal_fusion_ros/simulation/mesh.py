@@ -281,18 +281,6 @@ def loft(sections: ArrayLike, material: int, closed: bool = False) -> Mesh:
     return Mesh.of(s.reshape(-1, 3), _grid_faces(s.shape[0], s.shape[1], closed), material)
 
 
-def heightfield(x: ArrayLike, y: ArrayLike, z: ArrayLike, material: int) -> Mesh:
-    """Smooth terrain: heights `z` (len(x)×len(y)) over a grid."""
-    xs, ys, zs = np.asarray(x, np.float64), np.asarray(y, np.float64), np.asarray(z, np.float64)
-    gx, gy = np.gradient(zs, xs, ys)
-    normal = np.stack([-gx, -gy, np.ones_like(zs)], -1)
-    normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
-    grid = np.stack([*np.meshgrid(xs, ys, indexing="ij"), zs], -1)
-    return Mesh.of(
-        grid.reshape(-1, 3), _grid_faces(len(xs), len(ys), closed=False), material, normal.reshape(-1, 3)
-    )
-
-
 def shards(
     centers: ArrayLike,
     normals: ArrayLike,

@@ -43,8 +43,3 @@ def spread(x: F32, color: ArrayLike, offset: ArrayLike = 0.0) -> F32:
     """N numbers times a colour plus another: N×3."""
     last = np.broadcast_to(np.asarray(offset, np.float32), (3,))
     return _transform(x, np.stack([np.asarray(color, np.float32), last], 1))
-
-
-def tinted(a: F32, color: ArrayLike) -> F32:
-    """N×3 times a colour, channel by channel."""
-    return _transform(a, np.diag(np.asarray(color, np.float32)))

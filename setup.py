@@ -50,7 +50,7 @@ setup(
         "openvino>=2025.0; platform_machine == 'x86_64'",
         "packaging",  # OpenVINO's torch converter imports it without saying so
         "PyYAML",
-        "rosbags>=0.10",
+        "rosbags>=0.11.9",
         "rosbags-image",
         "safetensors",
         "scipy",

@@ -106,3 +106,17 @@ def test_where_nothing_pairs_for_another_clock_the_remedy_is_told(recorded):
 
 def late_by_a_hundred_seconds(frame):
     return ThermalFrame(frame.stamp_ns + 100_000_000_000, frame.image, frame.kind, frame.frame_id)
+
+
+def test_tf_that_cannot_be_decoded_is_left_out_and_told(recorded, monkeypatch):
+    from rosbags.highlevel import AnyReaderError
+
+    from thermal_fusion_ros.geometry.reconstruction_bag import PosedBag
+
+    def broken(bag):
+        raise AnyReaderError("CDR")
+
+    monkeypatch.setattr(PosedBag, "transforms", broken)
+    source = open_source(recorded.source.path)
+    assert source.transforms().tracks == {}
+    assert any("TF is left out" in problem for problem in source.problems)

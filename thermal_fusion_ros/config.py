@@ -658,7 +658,9 @@ def load_yaml(path: Path, base: Config | None = None) -> Config:
         if not isinstance(body, dict) or not isinstance(body.get("ros__parameters"), dict):
             raise InputError(f"{path}: `{node}` has no `ros__parameters`")
         values = dict(_flatten(body["ros__parameters"]))
-        base = base.with_values({name: given for name, given in values.items() if not name.startswith(FOREIGN)})
+        base = base.with_values(
+            {name: given for name, given in values.items() if not name.startswith(FOREIGN)}
+        )
     return base
 
 

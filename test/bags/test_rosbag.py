@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rosbags.highlevel import AnyReader
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
 from thermal_fusion_ros.bags import open_source
-from thermal_fusion_ros.bags.source import Arrival
+from thermal_fusion_ros.bags.source import Arrival, _bag_files
 from thermal_fusion_ros.bags.writer import BagWriter, write_frame
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import RgbFrame, ThermalFrame, ThermalKind
@@ -266,6 +271,92 @@ def test_nothing_written_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_writer_interrupted_before_its_first_image_leaves_nothing(tmp_path: Path) -> None:
+    def write(path: Path) -> None:
+        with BagWriter(path) as writer:
+            writer.write("/tf_static", writer.type("tf2_msgs/msg/TFMessage")(transforms=[]), 1)
+            writer.write("/rgb/camera_info", camera_info(writer, 500.0), 1)
+            raise KeyboardInterrupt
+
+    for name in FORMS:
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+class FullDisk:
+    """A file on a disk that has room for so many bytes."""
+
+    def __init__(self, file: Any, room: int) -> None:
+        self.file, self.room = file, room
+
+    def write(self, data: bytes) -> int:
+        fits = bytes(data)[: self.room]
+        self.file.write(fits)
+        self.room -= len(fits)
+        if len(fits) < len(data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return len(fits)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def write_until_full(path: Path, room: int, count: int) -> None:
+    """An mcap of `count` pairs of 77 kB, of which the disk takes `room` bytes."""
+    with BagWriter(path) as writer:
+        storage: Any = writer._writer.storage
+        storage.bio = FullDisk(storage.bio, room)
+        for index in range(count):
+            stamp = 10**9 + index * 10**8
+            for topic, image in (
+                ("/rgb/image_raw", colour_picture(index, 120, 160)),
+                ("/thermal/image_raw", grey_picture(index, 120, 160)),
+            ):
+                writer.write_image(topic, image, stamp_ns=stamp, frame_id="")
+
+
+@pytest.mark.parametrize("form", ["bag.mcap", "folder"])
+@pytest.mark.parametrize("count", [40, 20], ids=["while writing", "while closing"])  # chunks end at 1 MiB
+def test_the_first_part_is_kept_of_a_recording_that_filled_the_disk(
+    tmp_path: Path, form: str, count: int
+) -> None:
+    with pytest.raises(InputError, match=rf"{form}: not written to its end: .*No space left.* part is kept"):
+        write_until_full(tmp_path / form, 1_300_000, count)
+    assert [entry.name for entry in tmp_path.iterdir()] == [form]
+    source = open_source(tmp_path / form)
+    frames = list(source)
+    assert 20 <= len(frames) < 40
+    assert np.array_equal(frames[2].image, colour_picture(1, 120, 160))
+    assert "cut short" in source.problems[0]
+
+
+@pytest.mark.parametrize("form", ["bag.mcap", "folder"])
+def test_a_recording_that_filled_the_disk_with_its_first_bytes_leaves_nothing(
+    tmp_path: Path, form: str
+) -> None:
+    with pytest.raises(InputError, match=rf"{form}: not written: .*No space left on device$"):
+        write_until_full(tmp_path / form, 1000, 20)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_that_filled_the_disk_is_one_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    writer = BagWriter(tmp_path / "bag.db3")
+    writer.write_image("/rgb/image_raw", colour_picture(0), stamp_ns=1, frame_id="")
+    monkeypatch.setattr(writer._writer.storage, "close", full)
+    with pytest.raises(InputError, match=r"bag\.db3: not written: database or disk is full"):
+        writer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def camera_info(writer: BagWriter, focal: float) -> Any:
     roi = writer.type("sensor_msgs/msg/RegionOfInterest")(
         x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
@@ -282,3 +373,104 @@ def test_arrival_order_is_kept(tmp_path: Path) -> None:
     make: Callable[[Path], Path] = write_bag
     arrivals: list[Arrival] = list(open_source(make(tmp_path / "bag.db3")).arrivals())
     assert [arrival.time_ns for arrival in arrivals] == sorted(arrival.time_ns for arrival in arrivals)
+
+
+def test_a_folder_of_several_recordings_is_refused_with_their_names(tmp_path: Path) -> None:
+    write_bag(tmp_path / "night.mcap")
+    write_bag(tmp_path / "pics.mcap")
+    (tmp_path / "._night.mcap").write_bytes(b"of a Mac")
+    with pytest.raises(InputError, match=r": holds 2 recordings: night\.mcap, pics\.mcap; name one"):
+        open_source(tmp_path)
+    assert len(list(open_source(tmp_path / "night.mcap"))) == 6
+
+
+@pytest.mark.parametrize("suffix", [".mcap", ".db3"])
+def test_the_files_of_a_split_recording_are_one(tmp_path: Path, suffix: str) -> None:
+    for number in (0, 2, 10):
+        write_bag(tmp_path / f"night_{number}{suffix}", count=1)
+    assert [file.name for file in _bag_files(tmp_path)] == [f"night_{n}{suffix}" for n in (0, 2, 10)]
+    assert len(list(open_source(tmp_path))) == 6
+
+
+def test_a_recording_and_its_copy_in_another_storage_are_two(tmp_path: Path) -> None:
+    for name in ("night_0.mcap", "night_0.db3"):
+        write_bag(tmp_path / name)
+    with pytest.raises(InputError, match="holds 2 recordings"):
+        open_source(tmp_path)
+
+
+def list_in_metadata(folder: Path, *names: str) -> None:
+    lines = "".join(f"\n  - {name}" for name in names)
+    (folder / "metadata.yaml").write_text(
+        f"rosbag2_bagfile_information:\n  relative_file_paths:{lines}\n", encoding="utf-8"
+    )
+
+
+def test_metadata_says_which_files_are_the_recording(tmp_path: Path) -> None:
+    for name in ("second.mcap", "first.mcap", "other.mcap"):
+        write_bag(tmp_path / name, count=1)
+    list_in_metadata(tmp_path, "old_name/first.mcap", "second.mcap", "lost.mcap")
+    assert [file.name for file in _bag_files(tmp_path)] == ["first.mcap", "second.mcap"]
+    assert len(list(open_source(tmp_path))) == 4
+
+
+@pytest.mark.parametrize("text", ["", "[", "rosbag2_bagfile_information: 3", "a: \xe9"])
+def test_metadata_that_cannot_be_read_is_passed_over(tmp_path: Path, text: str) -> None:
+    write_bag(tmp_path / "night.mcap")
+    (tmp_path / "metadata.yaml").write_bytes(text.encode("latin-1"))
+    assert len(list(open_source(tmp_path))) == 6
+    write_bag(tmp_path / "pics.mcap")
+    with pytest.raises(InputError, match="holds 2 recordings"):
+        open_source(tmp_path)
+
+
+def compress(bag: Path, out: Path, plugin: StoragePlugin, mode: CompressionMode) -> Path:
+    """As `ros2 bag record --compression-mode MODE --compression-format zstd`."""
+    writer = Writer(out, version=9, storage_plugin=plugin)
+    writer.set_compression(mode, CompressionFormat.ZSTD)
+    with AnyReader([bag]) as reader, writer:
+        connections = {
+            c.id: writer.add_connection(c.topic, c.msgtype, typestore=reader.typestore)
+            for c in reader.connections
+        }
+        for connection, stamp, data in reader.messages():
+            writer.write(connections[connection.id], stamp, data)
+    return out
+
+
+@pytest.mark.parametrize("plugin", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+@pytest.mark.parametrize("mode", [CompressionMode.MESSAGE, CompressionMode.FILE])
+def test_compressed_recordings_are_read(tmp_path: Path, plugin: StoragePlugin, mode: CompressionMode) -> None:
+    plain = tmp_path / "plain.mcap"
+    with BagWriter(plain) as writer:
+        for topic, image in (("/rgb/image_raw", colour_picture(0)), ("/thermal/image_raw", grey_picture(0))):
+            writer.write_image(topic, image, stamp_ns=5, frame_id="cam")
+        writer.write("/rgb/camera_info", camera_info(writer, focal=500.0), 5)
+    bag = compress(plain, tmp_path / "bag", plugin, mode)
+    opened = [bag]
+    if mode is CompressionMode.MESSAGE:  # and without the metadata that would tell
+        alone = next(file for file in bag.iterdir() if file.stem == "bag")
+        opened.append(Path(shutil.copy(alone, tmp_path / f"alone{alone.suffix}")))
+    for path in opened:
+        source = open_source(path)
+        rgb, thermal = source
+        assert np.array_equal(rgb.image, colour_picture(0))
+        assert np.array_equal(thermal.image, grey_picture(0))
+        assert source.camera_info["rgb"].k[0] == 500.0
+        assert source.problems == []
+
+
+@pytest.mark.parametrize("form", ["bag.mcap", "bag.db3"])
+def test_a_camera_info_that_cannot_be_decoded_is_reported_and_the_images_are_read(
+    tmp_path: Path, form: str
+) -> None:
+    path = write_bag(tmp_path / "images.mcap")
+    with AnyReader([path]) as reader, BagWriter(tmp_path / form) as writer:
+        for connection, stamp, data in reader.messages():
+            writer.write_serialized(connection.topic, connection.msgtype, data, stamp)
+        writer.write_serialized("/rgb/camera_info", "sensor_msgs/msg/CameraInfo", b"\0\1\0\0?", 10**9)
+    source = open_source(tmp_path / form)
+    assert len(list(source)) == 6
+    assert source.camera_info == {}
+    assert len(source.problems) == 1
+    assert "/rgb/camera_info: not decoded" in source.problems[0]

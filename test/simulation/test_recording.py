@@ -1,4 +1,9 @@
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -12,6 +17,7 @@ from thermal_fusion_ros.cli.main import main
 from thermal_fusion_ros.sensing.camera import CameraModel
 from thermal_fusion_ros.simulation import Simulator
 from thermal_fusion_ros.simulation.recording import sixteen_bit, write_bag
+from thermal_fusion_ros.worker_pool import WorkerPool
 
 from .scenes import small
 
@@ -96,6 +102,48 @@ def test_processes_make_the_same_recording(tmp_path):
     assert _simulate(tmp_path / "b.mcap", "--seed", "4", "--jobs", "2") == 0
     one, two = (_messages(tmp_path / f"{n}.mcap") for n in "ab")
     assert [m[:3] for m in one] == [m[:3] for m in two]
+
+
+def test_an_interrupt_before_the_first_picture_leaves_no_file(tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Simulator, "shots", interrupted)
+    assert _simulate(tmp_path / "a.mcap") == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_workers_never_get_the_interrupt_and_this_process_still_does():
+    ask_blocked = (signal.pthread_sigmask, signal.SIG_BLOCK, ())
+    with WorkerPool(1, cv2.setNumThreads, (1,)) as pool:
+        assert signal.SIGINT in pool.submit(*ask_blocked).result()
+    assert signal.SIGINT not in ask_blocked[0](*ask_blocked[1:])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after_s", [0.3, 1.5, 4.0])  # workers start, import, render
+def test_an_interrupt_while_workers_render_is_one_line(tmp_path, after_s):
+    out = tmp_path / "a.mcap"
+    command = "import sys; from thermal_fusion_ros.cli.main import main; sys.exit(main())"
+    options = ["simulate", "--out", str(out), "--seconds", "600", "--jobs", "2"]
+    with subprocess.Popen(
+        [sys.executable, "-c", command, *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a terminal's Ctrl-C goes to the whole group
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not any(tmp_path.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(after_s)
+        os.killpg(process.pid, signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    assert error.splitlines()[-1] == "thermal-fusion: interrupted"
+    assert [entry.name for entry in tmp_path.iterdir()] in ([], ["a.mcap"])
+    if out.exists():
+        assert any(topic.endswith("image_raw") for topic, *_ in _messages(out))
 
 
 def test_raw_truth_is_float(tmp_path):

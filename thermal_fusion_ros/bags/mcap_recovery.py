@@ -1,14 +1,14 @@
-"""Reading the part of an MCAP file that was written before the recorder died."""
+"""Reading storage files by themselves: the whole part of an MCAP file that was cut, and compressed messages."""
 
 from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rosbags.rosbag2 import Reader, ReaderError
-from rosbags.rosbag2.reader import McapReader
+from rosbags.rosbag2.reader import McapReader, Sqlite3Reader, zstd
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _MAGIC = b"\x89MCAP0\r\n"
 _DATA_END, _FOOTER = 0x0F, 0x02  # opcodes; see https://mcap.dev/spec
 _RECORD = struct.Struct("<BQ")
+_ZSTD = b"\x28\xb5\x2f\xfd"  # begins compressed data; CDR begins with 0
 
 
 class RecoveringMcapReader(McapReader):
@@ -64,18 +65,43 @@ class RecoveringMcapReader(McapReader):
     ) -> Any:
         """As `McapReader.messages`; without an index, in the order of the file."""
         read = self.messages_scan if self.truncated else super().messages
-        return read(connections, start, stop)
+        return _decompressed(read(connections, start, stop))
+
+
+class DecompressingSqlite3Reader(Sqlite3Reader):
+    """A `Sqlite3Reader` of messages that may be compressed."""
+
+    def messages(
+        self, connections: Collection[Connection], start: int | None = None, stop: int | None = None
+    ) -> Any:
+        """As `Sqlite3Reader.messages`."""
+        return _decompressed(super().messages(connections, start, stop))
 
 
 class RecoveringReader(Reader):
-    """A rosbag2 `Reader` of one storage file that recovers cut MCAP files."""
+    """A rosbag2 `Reader` of one storage file that recovers cut MCAP files and decompresses messages."""
 
-    STORAGE_PLUGINS = {**Reader.STORAGE_PLUGINS, ".mcap": RecoveringMcapReader}  # noqa: RUF012
+    STORAGE_PLUGINS = {  # noqa: RUF012
+        **Reader.STORAGE_PLUGINS,
+        ".mcap": RecoveringMcapReader,
+        ".db3": DecompressingSqlite3Reader,
+    }
 
     @property
     def truncated(self) -> bool:
         """Whether only a part of the file could be read."""
         return getattr(self.storage, "truncated", False)
+
+
+def _decompressed(
+    messages: Iterable[tuple[Connection, int, bytes]],
+) -> Iterator[tuple[Connection, int, bytes]]:
+    """The messages of a `ros2 bag record --compression-mode message` as they were before it.
+
+    Only metadata.yaml tells of that, and a file on its own has none: the messages are looked at.
+    """
+    for connection, time_ns, data in messages:
+        yield connection, time_ns, zstd.decompress(data) if data.startswith(_ZSTD) else data
 
 
 def _end_of_complete_records(path: RPath) -> int:

@@ -48,7 +48,7 @@ class RosbagSource(Recording):
                 self._detect(reader, images)
             self._frame_count = images[self.rgb_topic].msgcount + images[self.thermal_topic].msgcount
             for name, topic in (("rgb", self.rgb_topic), ("thermal", self.thermal_topic)):
-                info = _first_camera_info(reader, topic)
+                info = self._first_camera_info(reader, topic)
                 if info is not None:
                     self.camera_info[name] = info
 
@@ -59,10 +59,15 @@ class RosbagSource(Recording):
 
     def transforms(self) -> FrameTree:
         """By /tf and /tf_static."""
+        from thermal_fusion_ros.geometry.poses import FrameTree
         from thermal_fusion_ros.geometry.reconstruction_bag import PosedBag
 
-        bag = PosedBag(self.path, self._bag.files)
-        tree = bag.transforms()
+        try:
+            bag = PosedBag(self.path, self._bag.files)
+            tree = bag.transforms()
+        except AnyReaderError as error:
+            self.report(f"{self.path}: TF is left out, it can't be decoded: {error}")
+            return FrameTree()
         for problem in bag.problems:
             self.report(problem)
         return tree
@@ -121,9 +126,11 @@ class RosbagSource(Recording):
         for topic, connection in images.items():
             if topic.endswith("/compressed") and topic.removesuffix("/compressed") in images:
                 continue
-            _, _, raw = next(iter(reader.messages([connection])))
+            first = next(self._bag.messages(reader, [connection]), None)
+            if first is None:  # damaged
+                continue
             try:
-                image = image_from_message(reader.deserialize(raw, connection.msgtype))
+                image = image_from_message(reader.deserialize(first[2], connection.msgtype))
             except (InputError, AnyReaderError):
                 continue
             if topic not in (self.rgb_topic, self.thermal_topic):
@@ -141,12 +148,15 @@ class RosbagSource(Recording):
             f"{self.path}: {what} image topics: {found}; choose one with {option}; {self._listing}"
         )
 
-
-def _first_camera_info(reader: AnyReader, topic: str) -> Any | None:
-    """The first CameraInfo beside an image topic (`a/image_raw` → `a/camera_info`)."""
-    base = topic.removesuffix("/compressed").rpartition("/")[0]
-    for connection in reader.connections:
-        if connection.topic == f"{base}/camera_info" and connection.msgtype == CAMERA_INFO:
-            for _, _, raw in reader.messages([connection]):
-                return reader.deserialize(raw, connection.msgtype)
-    return None
+    def _first_camera_info(self, reader: AnyReader, topic: str) -> Any | None:
+        """The first CameraInfo beside an image topic (`a/image_raw` → `a/camera_info`)."""
+        base = topic.removesuffix("/compressed").rpartition("/")[0]
+        for connection in reader.connections:
+            if connection.topic == f"{base}/camera_info" and connection.msgtype == CAMERA_INFO:
+                for _, _, raw in self._bag.messages(reader, [connection]):
+                    try:
+                        return reader.deserialize(raw, connection.msgtype)
+                    except AnyReaderError as error:
+                        self.report(f"{self.path}: {connection.topic}: not decoded: {error}")
+                        return None
+        return None

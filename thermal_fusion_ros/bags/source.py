@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from thermal_fusion_ros.errors import InputError
@@ -157,13 +158,38 @@ def thermal_kind(image: NDArray[Any]) -> ThermalKind:
 
 
 def _bag_files(path: Path) -> list[Path]:
-    """The storage files of a rosbag2, in order of writing; none when `path` is something else."""
+    """The storage files of a rosbag2, in order of writing; none when `path` is something else.
+
+    The folder itself where they are compressed as a whole. Raises `InputError` for a folder of several recordings.
+    """
     if path.is_file():
         return [path] if path.suffix in BAG_SUFFIXES else []
     from thermal_fusion_ros.bags.pictures import natural_key
 
-    files = (file for file in path.iterdir() if file.suffix in BAG_SUFFIXES)
+    listed = _listed_files(path)
+    if listed:
+        return listed if all(file.suffix in BAG_SUFFIXES for file in listed) else [path]
+    files = (file for file in path.iterdir() if file.suffix in BAG_SUFFIXES and not file.name.startswith("."))
     found = sorted(files, key=lambda file: natural_key(file.name))
+    # Of one recording rosbag2 writes NAME_0.mcap, NAME_1.mcap and so on.
+    recordings = {(re.sub(r"_\d+$", "", file.stem), file.suffix) for file in found}
+    if len(recordings) > 1:
+        names = ", ".join(file.name for file in found)
+        raise InputError(f"{path}: holds {len(recordings)} recordings: {names}; name one")
     if not found and (path / "metadata.yaml").is_file():
         return [path]
     return found
+
+
+def _listed_files(folder: Path) -> list[Path]:
+    """The storage files that a bag folder's metadata.yaml names and that are there; none where it can't be read."""
+    import yaml
+
+    try:
+        metadata = yaml.safe_load((folder / "metadata.yaml").read_text(encoding="utf-8"))
+        listed = metadata["rosbag2_bagfile_information"]["relative_file_paths"]
+        # Early rosbag2 wrote the folder's name too, which may have changed since.
+        files = [folder / PurePath(name).name for name in listed]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError):
+        return []
+    return [file for file in files if file.is_file()]

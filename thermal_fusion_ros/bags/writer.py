@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import sqlite3
@@ -14,6 +15,8 @@ import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
+from thermal_fusion_ros.bags.bag_file import COMPRESSED, IMAGE
+from thermal_fusion_ros.bags.mcap_recovery import RecoveringReader
 from thermal_fusion_ros.bags.source import SECOND_NS
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import RgbFrame
@@ -28,6 +31,7 @@ STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 _MONO = {"uint8": "mono8", "uint16": "mono16", "float32": "32FC1"}
 _STORAGE_OF_SUFFIX = {".mcap": "mcap", ".db3": "sqlite3"}
 _METADATA_VERSION: Literal[9] = 9  # rosbag2 of Jazzy
+_DISK_ERRORS = (OSError, sqlite3.Error)  # the disk is full, or gone
 
 
 class BagWriter:
@@ -46,6 +50,8 @@ class BagWriter:
         self._folder = path.with_name(f".{path.name}.part") / path.stem if self._is_file else path
         plugin = STORAGES[_STORAGE_OF_SUFFIX.get(suffix, storage)]
         self._connections: dict[str, Connection] = {}
+        self._has_image = False
+        self._failed: Exception | None = None  # of a message
         if path.exists():
             raise InputError(f"{path}: exists already; remove it or choose another name")
         try:
@@ -63,16 +69,48 @@ class BagWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-        if error is not None and not self._connections:  # nothing came: leave nothing behind
+        if error is not None and not self._has_image:  # nothing came of it: leave nothing behind
             shutil.rmtree(self.path) if self.path.is_dir() else self.path.unlink()
 
     def close(self) -> None:
-        """Write index and metadata and, for a single file, put it where it belongs."""
-        self._writer.close()
-        if self._is_file:
-            written = next(file for file in self._folder.iterdir() if file.suffix in _STORAGE_OF_SUFFIX)
-            written.replace(self.path)
-            shutil.rmtree(self._folder.parent)
+        """Write index and metadata and, for a single file, put it where it belongs.
+
+        Raises `InputError` when that fails, or a message was not written; what can be read of the bag is kept.
+        """
+        try:
+            if self._failed is not None:  # an index behind half a message would hide the damage
+                raise self._failed
+            self._writer.close()
+            if self._is_file:
+                self._move_file()
+        except _DISK_ERRORS as error:
+            if not self._rescue():
+                raise InputError(f"{self.path}: not written: {error}") from error
+            raise InputError(
+                f"{self.path}: not written to its end: {error}; its first part is kept"
+            ) from error
+
+    def _storage_file(self) -> Path:
+        return next(file for file in self._folder.iterdir() if file.suffix in _STORAGE_OF_SUFFIX)
+
+    def _move_file(self) -> None:
+        self._storage_file().replace(self.path)
+        shutil.rmtree(self._folder.parent)
+
+    def _rescue(self) -> bool:
+        """Keep what a reader finds a message in, after a failure, and say whether there is any."""
+        with contextlib.suppress(*_DISK_ERRORS):
+            self._writer.abort()
+        try:
+            with RecoveringReader(self._storage_file()) as reader:
+                readable = reader.message_count > 0
+        except Exception:  # the readers have no common error
+            readable = False
+        if readable and self._is_file:
+            self._move_file()
+        elif not readable:
+            shutil.rmtree(self._folder.parent if self._is_file else self._folder, ignore_errors=True)
+        return readable
 
     def type(self, name: str) -> Any:
         """Message class by name (`sensor_msgs/msg/Image`), to be built with all its fields."""
@@ -91,7 +129,9 @@ class BagWriter:
                 connection = self._writer.add_connection(topic, kind, typestore=self.typestore)
                 self._connections[topic] = connection
             self._writer.write(connection, time_ns, data)
-        except (OSError, sqlite3.OperationalError) as error:  # the disk is full, or gone
+            self._has_image |= kind in (IMAGE, COMPRESSED)
+        except _DISK_ERRORS as error:
+            self._failed = error
             raise InputError(f"{self.path}: not written: {error}") from error
 
     def write_image(

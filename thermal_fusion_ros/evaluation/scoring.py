@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from thermal_fusion_ros.evaluation.folders import Skipped
 from thermal_fusion_ros.evaluation.fusion_metrics import SourcePair
 from thermal_fusion_ros.evaluation.pictures import grey_of, read_picture
 from thermal_fusion_ros.evaluation.ranking import mean_of
+from thermal_fusion_ros.worker_pool import WorkerPool
 
 _PICTURES_PER_WORKER = 4  # fewer don't pay for the start of a process
 
@@ -118,9 +116,7 @@ def _results(work: Sequence[Job], workers: int) -> Iterator[object]:
     if workers <= 1:
         yield from map(_attempt, work)
         return
-    # A fresh interpreter per worker: forking a process that has OpenCV's or PyTorch's threads can hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet_worker) as pool:
+    with WorkerPool(workers, cv2.setNumThreads, (1,)) as pool:  # the workers are the parallelism
         yield from pool.map(_attempt, work)
 
 
@@ -129,8 +125,3 @@ def _attempt(job: Job) -> dict[str, float] | str:
         return score_job(job)
     except InputError as error:
         return " ".join(str(error).split())
-
-
-def _quiet_worker() -> None:
-    cv2.setNumThreads(1)  # the workers are the parallelism
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C

@@ -8,9 +8,9 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import parent_process
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from thermal_fusion_ros.simulation import conditions, heat, sensors, worlds
 from thermal_fusion_ros.simulation.renderer import Renderer, View
 from thermal_fusion_ros.simulation.rig import Camera, Rig, Timing, base_pose, default_rig
 from thermal_fusion_ros.simulation.truth import Truth, find_objects, scene_facts
+from thermal_fusion_ros.worker_pool import WorkerPool
 
 FIRST_STAMP_NS = 1_000_000_000  # 0 would read as "no stamp" in ROS
 TLINEAR_K = 0.01
@@ -225,10 +226,9 @@ class Simulator:
             while ahead:
                 yield ahead.popleft().result()
 
-    def workers(self, jobs: int) -> ProcessPoolExecutor:
+    def workers(self, jobs: int) -> WorkerPool:
         """`jobs` processes that each have this rig and world, for :func:`render`; they start with the first task."""
-        # Spawned, not forked: open3d's thread pool does not survive a fork.
-        return ProcessPoolExecutor(jobs, get_context("spawn"), _start_worker, (self.config, self.rig))
+        return WorkerPool(jobs, _start_worker, (self.config, self.rig))
 
 
 _worker: Simulator | None = None

@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ from thermal_fusion_ros.cli.demo import known_rig
 from thermal_fusion_ros.config import Config, PointsConfig, SimulationConfig
 from thermal_fusion_ros.geometry.pointcloud import PointCloudBuilder
 from thermal_fusion_ros.geometry.poses import FrameTree
-from thermal_fusion_ros.geometry.reconstruction_bag import PosedBag
 from thermal_fusion_ros.offline import run_offline
 from thermal_fusion_ros.pipeline import Pipeline
 from thermal_fusion_ros.simulation import mesh, worlds
@@ -34,6 +34,7 @@ from thermal_fusion_ros.simulation.obstacles import with_things
 from thermal_fusion_ros.simulation.recording import MAP, write_bag
 from thermal_fusion_ros.simulation.rig import base_pose
 from thermal_fusion_ros.simulation.simulator import FIRST_STAMP_NS, Simulator
+from thermal_fusion_ros.simulation.truth import Truth
 
 F32, F64 = NDArray[np.float32], NDArray[np.float64]
 
@@ -115,8 +116,16 @@ def drive(
     if odometry:
         config = config.with_values({"depth.odometry_frame": MAP})
     last = LastDepth()
-    run_offline(open_source(path), config, Pipeline(config), [last])
-    return last, PosedBag(path, [path]).transforms()
+    source = open_source(path)
+    run_offline(source, config, Pipeline(config), [last])
+    return last, source.transforms()
+
+
+@lru_cache(maxsize=1)  # it takes a second to render
+def _truth(simulator: Simulator, stamp_ns: int) -> Truth:
+    truth = simulator.rgb((stamp_ns - FIRST_STAMP_NS) / 1e9).truth
+    assert truth is not None
+    return truth
 
 
 def cloud_in_map(simulator: Simulator, last: LastDepth, tree: FrameTree) -> F64:
@@ -128,8 +137,7 @@ def cloud_in_map(simulator: Simulator, last: LastDepth, tree: FrameTree) -> F64:
 
 def placed(simulator: Simulator, last: LastDepth, found: F64) -> list[Placed | None]:
     """The boxes in a cloud of :func:`cloud_in_map`; None for one that is hardly to be seen or has no point."""
-    truth = simulator.rgb((last.stamp_ns - FIRST_STAMP_NS) / 1e9).truth
-    assert truth is not None
+    truth = _truth(simulator, last.stamp_ns)
     everything = PointCloudBuilder(simulator.rig.calibration().rgb, PointsConfig(edge=0.0))
     wanted = _moved(everything(truth.depth, last.fused, None), truth.world_from_camera)
     step, eye = everything.stride, truth.world_from_camera[:3, 3]
@@ -167,9 +175,8 @@ def scene(world: str, condition: str, seed: int, **told: bool) -> tuple[list[Pla
         last, tree = drive(simulator, Path(folder), Config(), **told)
     if last.depth is None:
         return [None] * len(PLACES), float("nan")
-    truth = simulator.rgb((last.stamp_ns - FIRST_STAMP_NS) / 1e9).truth
-    assert truth is not None
-    error = float(np.nanmean(np.abs(last.depth - truth.depth) / truth.depth))
+    truth = _truth(simulator, last.stamp_ns).depth
+    error = float(np.nanmean(np.abs(last.depth - truth) / truth))
     return placed(simulator, last, cloud_in_map(simulator, last, tree)), error
 
 

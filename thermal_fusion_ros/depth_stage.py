@@ -151,7 +151,9 @@ class DepthStage:
             perception.depth_refused = scale.reason
             return
         if self.config.odometry_frame:
-            relative, sigma = self._compared(perception, relative, sigma, camera, objects, world_from_camera)
+            relative, sigma = self._compared(
+                perception, relative, sigma, scale.scale, camera, objects, world_from_camera
+            )
             perception.relative_depth, perception.depth_sigma = relative, sigma
         self._whole = relative * np.float32(scale.scale)
         perception.depth = metres(relative, sigma, scale.scale, height, width, self.config)
@@ -161,33 +163,37 @@ class DepthStage:
         perception: Perception,
         relative: F32,
         sigma: F32,
+        metres_each: float,
         camera: CameraModel | None,
         objects: Sequence[Detection],
         world_from_camera: Matrix | None,
     ) -> tuple[F32, F32]:
-        """Relative depth and its sigma after earlier pictures were asked; as it was where they can't be."""
-        assert perception.scale is not None
-        assert perception.scale.scale is not None
-        why_not = ""
+        """Relative depth (`metres_each` per unit) and its sigma after earlier pictures were asked, if they can be."""
         if world_from_camera is None:
             why_not = f"TF does not say where the camera was in {self.config.odometry_frame!r}"
         elif camera is None:
             why_not = "the RGB camera's calibration is not known"
         elif perception.frozen:
             why_not = "the thermal picture is of another moment"
-        if why_not or camera is None or world_from_camera is None:
-            perception.scale_state["motion"] = f"{UNUSED}: {why_not}"
-            return relative, sigma
-        scale = np.float32(perception.scale.scale)
-        boxes = [found.box for found in objects]
-        depth, sigma = self._motion(
-            relative * scale, sigma, perception.fused, camera, world_from_camera, perception.stamp_ns, boxes
-        )
-        views, turned = self._motion.views, self._motion.turned_deg
-        perception.scale_state["motion"] = (
-            f"compared with {views} earlier places, turned by up to {turned:.1f}°"
-        )
-        return depth / scale, sigma
+        else:
+            scale = np.float32(metres_each)
+            boxes = [found.box for found in objects]
+            depth, sigma = self._motion(
+                relative * scale,
+                sigma,
+                perception.fused,
+                camera,
+                world_from_camera,
+                perception.stamp_ns,
+                boxes,
+            )
+            views, turned = self._motion.views, self._motion.turned_deg
+            perception.scale_state["motion"] = (
+                f"compared with {views} earlier places, turned by up to {turned:.1f}°"
+            )
+            return depth / scale, sigma
+        perception.scale_state["motion"] = f"{UNUSED}: {why_not}"
+        return relative, sigma
 
     def camera_for(self, width: int, height: int) -> CameraModel | None:
         """What pictures of this size are taken with, as far as that is known."""

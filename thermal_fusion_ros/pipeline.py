@@ -40,7 +40,7 @@ from thermal_fusion_ros.sensing.camera import CalibrationError, CameraModel, Flo
 from thermal_fusion_ros.sensing.registration import Registrar
 from thermal_fusion_ros.sensing.rig import Rig
 from thermal_fusion_ros.sensing.seam import FULLY, evened
-from thermal_fusion_ros.sensing.thermal import ThermalProcessor
+from thermal_fusion_ros.sensing.thermal import SHOWS_NOTHING, ThermalProcessor
 
 log = logging.getLogger(__name__)
 
@@ -285,7 +285,7 @@ class Pipeline:
         if view.empty:
             # The network would take an even grey for what is there, and hide behind it what the other camera sees.
             self._warn_empty()
-            told = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+            told = luma if luma is not None else np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
             seen = np.zeros((height, width), np.uint8)
         sensed = time.perf_counter()
         outputs = prepared.run(rgb, told, self._guidance())
@@ -378,9 +378,7 @@ class Pipeline:
     def _warn_empty(self) -> None:
         if not self._empty_warned:
             self._empty_warned = True
-            log.warning(
-                "thermal frames show nothing (shutter closed, lens covered, saturated?): visible alone is shown"
-            )
+            log.warning(SHOWS_NOTHING)
 
     def _warn_size(self, thermal: tuple[int, ...], rgb: tuple[int, ...]) -> None:
         self.counters["thermal_resized"] += 1

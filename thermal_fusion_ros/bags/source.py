@@ -101,7 +101,7 @@ class Loaded(Recording):
     def __init__(self, source: Source, on_frame: Callable[[], object] = lambda: None) -> None:
         super().__init__(source.name)
         self.camera_info = source.camera_info
-        self.transforms = source.transforms  # type: ignore[method-assign]
+        self._source = source
         self.loaded: list[Arrival] = []
         for arrival in source.arrivals():
             self.loaded.append(arrival)
@@ -112,6 +112,10 @@ class Loaded(Recording):
     def frame_count(self) -> int | None:
         """Frames in memory."""
         return len(self.loaded)
+
+    def transforms(self) -> FrameTree:
+        """Those of what was loaded."""
+        return self._source.transforms()
 
     def arrivals(self) -> Iterator[Arrival]:
         """What was loaded."""

@@ -17,11 +17,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from thermal_fusion_ros.detections import Box
 from thermal_fusion_ros.geometry.poses import Matrix, inverse
 from thermal_fusion_ros.sensing.camera import CameraModel
 
 F32 = NDArray[np.float32]
-Box = tuple[float, float, float, float]
 
 WIDTH_PX = 240  # pictures are compared at most this wide
 VIEWS = 3  # earlier places that are compared with
@@ -148,11 +148,12 @@ class MotionStereo:
         near = self._small(np.where(usable, depth, np.float32(1)))
         unsure = np.maximum(self._small(sigma), np.float32(LEAST_SIGMA))
         patches, surfaces = Patches(seen), Surfaces(np.log(near))
+        corners = Corners(seen)
         cost = self._cost
         cost.fill(0)
         for view in past:
             sweep = _Sweep(self._rays, self._k, inverse(view.pose) @ pose, near)
-            turn = turn_between(seen, view.picture, sweep, unsure)
+            turn = corners.turn_to(view.picture, sweep, unsure)
             if turn is not None:
                 self.turned_deg = max(self.turned_deg, float(np.degrees(np.linalg.norm(turn))))
                 sweep = _Sweep(self._rays, self._k, _turned(sweep.there, turn), near)
@@ -184,7 +185,6 @@ class _Sweep:
 
     def __init__(self, rays: F32, k: Matrix, there: Matrix, depth: F32) -> None:
         self.k, self.there = k, there
-        self._rays, self._depth = rays, depth
         along = (rays @ (k @ there[:3, :3]).T.astype(np.float32)) * depth[..., None]
         self._along = [np.ascontiguousarray(along[..., axis]) for axis in range(3)]
         self._start = k @ there[:3, 3]
@@ -210,53 +210,64 @@ class _Sweep:
         return np.asarray(looks, np.float32), ~inside
 
 
-def turn_between(seen: F32, picture: F32, sweep: _Sweep, sigma: F32) -> Matrix | None:
-    """What is missing in the turn to where `picture` was taken: a rotation vector (3,) there; None if unknown.
+class Corners:
+    """Corners of the present picture, looked for in others to see how the camera has turned."""
 
-    Corners of the present picture are looked for in the other one, brought here by depth. What they are off along the
-    epipolar line may be wrong depth (`sigma` of its logarithm, and all of it alike); the rest is the turn.
-    """
-    now, then = (np.clip(image, 0, 255).astype(np.uint8) for image in (seen, sweep.warped(picture)[0]))
-    corners = cv2.goodFeaturesToTrack(now, MOST_CORNERS, 0.005, 3, blockSize=3)
-    if corners is None or len(corners) < FEWEST_CORNERS:
-        return None
-    found, ok, _ = cv2.calcOpticalFlowPyrLK(now, then, corners, corners.copy(), winSize=PATCH, maxLevel=2)
-    back, ok_back, _ = cv2.calcOpticalFlowPyrLK(then, now, found, found.copy(), winSize=PATCH, maxLevel=2)
-    good = (
-        (ok.ravel() > 0)
-        & (ok_back.ravel() > 0)
-        & (np.abs(back - corners).max(axis=(1, 2)) < THERE_AND_BACK_PX)
-    )
-    here, off = corners[good, 0], found[good, 0]
-    good = (off > RIM_PX).all(1) & (off < np.array(seen.shape[::-1]) - 1 - RIM_PX).all(1)
-    here, off = here[good], off[good]
-    if len(here) < FEWEST_CORNERS:
-        return None
-    expected = sweep.pixels()
-    at = [_sampled(axis, here) for axis in expected[:2]]
-    moved = np.stack([_sampled(axis, off) - old for axis, old in zip(expected[:2], at, strict=True)], 1)
-    farther = [_sampled(axis, here) for axis in sweep.pixels(STEP)[:2]]
-    along = np.stack([(new - old) / STEP for new, old in zip(farther, at, strict=True)], 1)
-    k = sweep.k
-    x, y = (at[0] - k[0, 2]) / k[0, 0], (at[1] - k[1, 2]) / k[1, 1]
-    turning = np.stack(
-        [np.stack([-x * y, 1 + x * x, -y], 1) * k[0, 0], np.stack([-1 - y * y, x * y, x], 1) * k[1, 1]], 1
-    )
-    spread = _sampled(sigma, here)[:, None] * along
-    information = np.linalg.inv(TRACKED_PX**2 * np.eye(2) + spread[:, :, None] * spread[:, None, :])
-    effects = np.concatenate(
-        [turning, along[:, :, None]], axis=2
-    )  # of the turn, and of all depth being wrong alike
-    prior = np.diag([TURN_SIGMA**-2] * 3 + [DEPTH_SIGMA**-2])
-    found_out = np.zeros(4)
-    for _ in range(10):  # Cauchy's weights: some corners are on something that moves
-        missed = moved - effects @ found_out
-        unlikely = np.einsum("ni,nij,nj->n", missed, information, missed)
-        weighted = np.einsum("nik,nij->nkj", effects, information / (1 + unlikely / 4)[:, None, None])
-        normal = np.einsum("nkj,njl->kl", weighted, effects) + prior
-        found_out = np.linalg.solve(normal, np.einsum("nkj,nj->k", weighted, moved))
-    turn = found_out[:3]
-    return turn if np.linalg.norm(turn) < MOST_TURNED else None
+    def __init__(self, seen: F32) -> None:
+        self._now = _bytes(seen)
+        found = cv2.goodFeaturesToTrack(self._now, MOST_CORNERS, 0.005, 3, blockSize=3)
+        self._corners = np.empty((0, 1, 2), np.float32) if found is None else np.asarray(found, np.float32)
+
+    def turn_to(self, picture: F32, sweep: _Sweep, sigma: F32) -> Matrix | None:
+        """What is missing in the turn to where `picture` was taken: a rotation vector (3,) there; None if unknown.
+
+        The picture is brought here by depth. What corners are off along the epipolar line may be wrong depth (`sigma`
+        of its logarithm, and all of it alike); the rest is the turn.
+        """
+        here, off = self._tracked(_bytes(sweep.warped(picture)[0]))
+        if len(here) < FEWEST_CORNERS:
+            return None
+        expected = sweep.pixels()
+        at = [_sampled(axis, here) for axis in expected[:2]]
+        moved = np.stack([_sampled(axis, off) - old for axis, old in zip(expected[:2], at, strict=True)], 1)
+        farther = [_sampled(axis, here) for axis in sweep.pixels(STEP)[:2]]
+        along = np.stack([(new - old) / STEP for new, old in zip(farther, at, strict=True)], 1)
+        k = sweep.k
+        x, y = (at[0] - k[0, 2]) / k[0, 0], (at[1] - k[1, 2]) / k[1, 1]
+        turning = np.stack(
+            [np.stack([-x * y, 1 + x * x, -y], 1) * k[0, 0], np.stack([-1 - y * y, x * y, x], 1) * k[1, 1]], 1
+        )
+        spread = _sampled(sigma, here)[:, None] * along
+        information = np.linalg.inv(TRACKED_PX**2 * np.eye(2) + spread[:, :, None] * spread[:, None, :])
+        effects = np.concatenate(
+            [turning, along[:, :, None]], axis=2
+        )  # of the turn, and of all depth being wrong alike
+        prior = np.diag([TURN_SIGMA**-2] * 3 + [DEPTH_SIGMA**-2])
+        found_out = np.zeros(4)
+        for _ in range(10):  # Cauchy's weights: some corners are on something that moves
+            missed = moved - effects @ found_out
+            unlikely = np.einsum("ni,nij,nj->n", missed, information, missed)
+            weighted = np.einsum("nik,nij->nkj", effects, information / (1 + unlikely / 4)[:, None, None])
+            normal = np.einsum("nkj,njl->kl", weighted, effects) + prior
+            found_out = np.linalg.solve(normal, np.einsum("nkj,nj->k", weighted, moved))
+        turn = found_out[:3]
+        return turn if np.linalg.norm(turn) < MOST_TURNED else None
+
+    def _tracked(self, then: NDArray[np.uint8]) -> tuple[F32, F32]:
+        """Corners (N×2) and where they are in a picture of the same view."""
+        now, corners = self._now, self._corners
+        if len(corners) < FEWEST_CORNERS:
+            return corners[:0, 0], corners[:0, 0]
+        found, ok, _ = cv2.calcOpticalFlowPyrLK(now, then, corners, corners.copy(), winSize=PATCH, maxLevel=2)
+        back, ok_back, _ = cv2.calcOpticalFlowPyrLK(then, now, found, found.copy(), winSize=PATCH, maxLevel=2)
+        good = (ok.ravel() > 0) & (ok_back.ravel() > 0)
+        good &= np.abs(back - corners).max(axis=(1, 2)) < THERE_AND_BACK_PX
+        good &= (found[:, 0] > RIM_PX).all(1) & (found[:, 0] < np.array(now.shape[::-1]) - 1 - RIM_PX).all(1)
+        return corners[good, 0], np.asarray(found[good, 0], np.float32)
+
+
+def _bytes(picture: F32) -> NDArray[np.uint8]:
+    return np.clip(picture, 0, 255).astype(np.uint8)
 
 
 def _turned(there: Matrix, turn: Matrix) -> Matrix:

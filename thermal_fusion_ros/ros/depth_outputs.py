@@ -87,8 +87,8 @@ class DepthOutputs:
         """
         counts = self.counts
         depth, relative = perception.depth, perception.relative_depth
-        asked = counts["depth"] or counts["relative"]
-        asked = asked or (counts["points"] and self._limit.due(perception.stamp_ns, self.points.rate_hz))
+        cloud_due = counts["points"] and self._limit.due(perception.stamp_ns, self.points.rate_hz)
+        asked = counts["depth"] or counts["relative"] or cloud_due
         if relative is None and not perception.depth_refused and not asked:
             return 0  # nothing was measured, for others want pictures: what was said before still holds
         missing = perception.depth_refused or "the pipeline makes no depth"
@@ -110,7 +110,7 @@ class DepthOutputs:
         reasons = [missing] if depth is None else []
         if isinstance(camera, str):
             reasons.append(camera)
-        elif counts["points"] and self._limit.due(perception.stamp_ns, self.points.rate_hz):
+        elif cloud_due:
             self._limit.take(perception.stamp_ns, self.points.rate_hz)
             if depth is not None:
                 try:

@@ -17,6 +17,7 @@ from thermal_fusion_ros.ros.pair_fuser import PairFuser, PipelineLike
 from thermal_fusion_ros.ros.range_input import RangeInput
 from thermal_fusion_ros.sensing.pairing import PairingReport
 from thermal_fusion_ros.sensing.rig_assembly import WAITING, RigAssembly
+from thermal_fusion_ros.sensing.thermal import SHOWS_NOTHING
 
 if TYPE_CHECKING:  # it loads torch
     from thermal_fusion_ros.language.service import LanguageState
@@ -156,10 +157,7 @@ def shutter(fuser: PairFuser, pipeline: PipelineLike) -> Part:
     if fuser.frozen:
         part.note("the thermal camera repeats a frame (shutter closed)", WARN)
     if fuser.empty:
-        part.note(
-            "thermal frames show nothing (shutter closed, lens covered, saturated?): visible alone is shown",
-            WARN,
-        )
+        part.note(SHOWS_NOTHING, WARN)
     if pipeline.thermal_counters["implausible_temperature"]:
         part.note("implausible temperatures: check thermal.kind and thermal.resolution_k", WARN)
     return part

@@ -21,6 +21,9 @@ from thermal_fusion_ros.sensing.local_contrast import LocalContrast
 BLOCK_PX = 8  # over which noise is averaged before a frame is said to show nothing
 EMPTY_SHARE = 0.05  # of thermal.min_span: blocks that differ by less ...
 EMPTY_LEVELS = 3.0  # ... or by less of 255, where the camera has set the contrast, show nothing
+SHOWS_NOTHING = (
+    "thermal frames show nothing (shutter closed, lens covered, saturated?): visible alone is shown"
+)
 NOISE_SHARE = 0.02  # of thermal.min_span: the weakest detail that local contrast takes for more than noise
 
 

@@ -19,7 +19,10 @@ from numpy.typing import NDArray
 from benchmark.markdown import table
 from thermal_fusion_ros.config import DepthConfig, SimulationConfig, ThermalConfig
 from thermal_fusion_ros.detections import Detection
+from thermal_fusion_ros.geometry.motion_stereo import MotionStereo
+from thermal_fusion_ros.geometry.poses import Matrix
 from thermal_fusion_ros.geometry.scale import MetricScale, ScaleTracker
+from thermal_fusion_ros.geometry.scale_readings import Reading
 from thermal_fusion_ros.sensing.rig import Rig
 from thermal_fusion_ros.sensing.thermal import ThermalProcessor
 from thermal_fusion_ros.simulation.simulator import Simulator
@@ -41,9 +44,11 @@ class Frame:
     """What the tracker is given, but for the true `depth` H×W metres in place of the network's."""
 
     stamp_ns: int
+    picture: NDArray[np.uint8]
     gray: NDArray[np.uint8]
     thermal: NDArray[np.uint8]
     depth: F32
+    world_from_camera: Matrix
     objects: list[Detection]
     range_points: NDArray[np.float64]
 
@@ -76,9 +81,11 @@ def drive(sim: Simulator, frames: int = FRAMES, period_s: float = PERIOD_S) -> I
         assert seen.truth is not None
         yield Frame(
             seen.frame.stamp_ns,
+            seen.frame.image,
             cv2.cvtColor(seen.frame.image, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False),
             felt.display.copy(),
             seen.truth.depth,
+            seen.truth.world_from_camera,
             [
                 Detection(o.label, o.box)
                 for o in seen.truth.objects
@@ -112,23 +119,31 @@ def as_predicted(
     return np.where(known, np.exp(smooth + factor) / UNIT_M, np.nan).astype(np.float32)
 
 
+def by_odometry(stereo: MotionStereo, frame: Frame, relative: F32, rig: Rig) -> Reading | str:
+    """What earlier pictures say, with nothing to begin with."""
+    sigma = np.full_like(relative, ERROR)
+    return stereo.look(relative, sigma, frame.picture, rig.rgb, frame.world_from_camera, frame.stamp_ns)
+
+
 def rows(sim: Simulator, rig: Rig, frames: int) -> list[tuple[str, MetricScale]]:
     """Result of the last frame by what was configured."""
     height = sim.config.camera_height_m
-    everything = DepthConfig(camera_height_m=height)
+    everything = DepthConfig(camera_height_m=height, odometry_frame="odom")
     configs = {
         "parallax": replace(ALONE, rig_parallax=True),
         "height": replace(ALONE, camera_height_m=height),
         "objects": replace(ALONE, object_heights=True),
         "range": replace(ALONE, range_points=True),
+        "odometry": replace(ALONE, odometry_frame="odom"),
         "all": everything,
         "all, height twice too large": replace(everything, camera_height_m=2 * height),
     }
     trackers = {name: ScaleTracker(config, rig=rig) for name, config in configs.items()}
-    random = np.random.default_rng(1)
+    random, stereo = np.random.default_rng(1), MotionStereo()
     last: dict[str, MetricScale] = {}
     for frame in drive(sim, frames):
         relative = as_predicted(frame.depth, random)
+        looked = by_odometry(stereo, frame, relative, rig)
         for name, tracker in trackers.items():
             last[name] = tracker.update(
                 frame.stamp_ns,
@@ -137,6 +152,7 @@ def rows(sim: Simulator, rig: Rig, frames: int) -> list[tuple[str, MetricScale]]
                 thermal=frame.thermal,
                 objects=frame.objects,
                 range_points=frame.range_points,
+                odometry=looked,
             )
     return list(last.items())
 

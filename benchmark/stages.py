@@ -154,7 +154,8 @@ def test_motion_stereo(benchmark: Timer, outputs: dict[str, NDArray[Any]]) -> No
 
     def step() -> None:
         place[2, 3] += SPACING_M  # every place is one to come back to
-        stereo(outputs["depth"], outputs["sigma"], outputs["fused"], camera, place.copy(), 0)
+        stereo.look(outputs["depth"], outputs["sigma"], outputs["fused"], camera, place.copy(), 0, 1.4)
+        stereo.refine(outputs["depth"], outputs["sigma"], 1.4)
 
     for _ in range(VIEWS + 1):
         step()

@@ -224,6 +224,23 @@ def test_odometry_corrects_depth_and_says_how():
     assert np.median(relative[10:-10, 10:-10]) * scale == pytest.approx(4.0, rel=0.03)
 
 
+def test_metres_can_come_from_odometry_alone():
+    stage = DepthStage(DepthConfig(odometry_frame="odom"))
+    stage.set_cameras(CAMERA, None)
+    made = moving_past_a_wall(stage)
+    assert made.scale.agreed == ("odometry_frame",)
+    inner = np.s_[20:-20, 20:-20]
+    assert np.median(made.depth[inner]) == pytest.approx(4.0, rel=0.03)
+
+
+def test_without_a_way_odometry_says_why_it_gives_no_metres():
+    stage = DepthStage(DepthConfig(odometry_frame="odom"))
+    stage.set_cameras(CAMERA, None)
+    made = moving_past_a_wall(stage, told=False)
+    assert made.depth is None
+    assert "odometry_frame: TF does not say where the camera was" in made.depth_refused
+
+
 @pytest.mark.parametrize(
     ("what", "words"),
     [

@@ -362,7 +362,7 @@ class DepthConfig:
     odometry_frame: str = param(
         "",
         "Frame in which odometry moves the robot (`odom`): TF then tells where pictures were taken, and earlier ones, "
-        "from elsewhere, correct depth. Empty: the network alone.",
+        "from elsewhere, give depth metres and correct it. Empty: the network alone.",
     )
     horizontal_fov_deg: float = param(
         0.0,

@@ -20,6 +20,7 @@ from thermal_fusion_ros.geometry.motion_stereo import MotionStereo
 from thermal_fusion_ros.geometry.mounting import parse_tilt, plausible, tilt_of
 from thermal_fusion_ros.geometry.poses import Matrix
 from thermal_fusion_ros.geometry.scale import MetricScale, ScaleTracker
+from thermal_fusion_ros.geometry.scale_readings import Reading
 from thermal_fusion_ros.sensing.camera import CameraModel, Floats
 from thermal_fusion_ros.sensing.rig import Rig
 
@@ -46,6 +47,9 @@ class DepthStage:
         self._range_points: NDArray[np.float32] | None = None
         self._range_stamp_ns = 0
         self._whole: F32 | None = None
+        self._laid_by_depth = (
+            False  # thermal on the last picture, by the rig and the metres of the one before
+        )
         self._told: Floats | None = None  # down, by TF
         self._down: Floats | None = None
         self._settle_mounting()
@@ -120,6 +124,7 @@ class DepthStage:
         earlier pictures may be asked.
         """
         height, width = perception.fused.shape[:2]
+        self._heed_registration()
         self._whole = None
         camera = self.camera_for(width, height)
         if camera is not None and camera.size != (width, height):
@@ -134,6 +139,18 @@ class DepthStage:
         parallax = self._rig is not None and self.config.rig_parallax and thermal is not None
         if self._range_stamp_ns and perception.stamp_ns - self._range_stamp_ns > RANGE_LASTS_NS:
             self._range_points = None  # measured where the robot was
+        looked: Reading | str | None = None
+        why_not = self._why_not_back(perception, camera, world_from_camera)
+        if not why_not and camera is not None and world_from_camera is not None:
+            looked = self._motion.look(
+                relative,
+                sigma,
+                perception.fused,
+                camera,
+                world_from_camera,
+                perception.stamp_ns,
+                self._tracker.last,
+            )
         scale = self._tracker.update(
             perception.stamp_ns,
             relative,
@@ -142,58 +159,44 @@ class DepthStage:
             thermal=thermal if parallax else None,
             objects=objects,
             range_points=None if self._range_points is None else self._range_points.astype(np.float64),
+            odometry=why_not if looked is None else looked,
         )
         self._range_points = None
         scale = self._or_nominal(scale, camera)
         perception.relative_depth, perception.depth_sigma = relative, sigma
         perception.scale, perception.scale_state = scale, scale.to_dict() | {"mounting": self.mounting}
+        if self.config.odometry_frame:
+            perception.scale_state["motion"] = f"{UNUSED}: {why_not}" if why_not else self._motion.state
         if scale.scale is None:
             perception.depth_refused = scale.reason
             return
-        if self.config.odometry_frame:
-            relative, sigma = self._compared(
-                perception, relative, sigma, scale.scale, camera, objects, world_from_camera
-            )
+        if looked is not None:
+            boxes = [found.box for found in objects]
+            relative, sigma = self._motion.refine(relative, sigma, scale.scale, boxes)
             perception.relative_depth, perception.depth_sigma = relative, sigma
         self._whole = relative * np.float32(scale.scale)
         perception.depth = metres(relative, sigma, scale.scale, height, width, self.config)
 
-    def _compared(
-        self,
-        perception: Perception,
-        relative: F32,
-        sigma: F32,
-        metres_each: float,
-        camera: CameraModel | None,
-        objects: Sequence[Detection],
-        world_from_camera: Matrix | None,
-    ) -> tuple[F32, F32]:
-        """Relative depth (`metres_each` per unit) and its sigma after earlier pictures were asked, if they can be."""
+    def _heed_registration(self) -> None:
+        """Before and after depth has metres, thermal lies elsewhere on pictures: they can't be compared."""
+        by_depth = self._rig is not None and self._whole is not None
+        if by_depth != self._laid_by_depth:
+            self._laid_by_depth = by_depth
+            self._motion.reset()
+
+    def _why_not_back(
+        self, perception: Perception, camera: CameraModel | None, world_from_camera: Matrix | None
+    ) -> str:
+        """Why this picture can't be compared with earlier ones; empty where it can."""
+        if not self.config.odometry_frame:
+            return "depth.odometry_frame is not set"
         if world_from_camera is None:
-            why_not = f"TF does not say where the camera was in {self.config.odometry_frame!r}"
-        elif camera is None:
-            why_not = "the RGB camera's calibration is not known"
-        elif perception.frozen:
-            why_not = "the thermal picture is of another moment"
-        else:
-            scale = np.float32(metres_each)
-            boxes = [found.box for found in objects]
-            depth, sigma = self._motion(
-                relative * scale,
-                sigma,
-                perception.fused,
-                camera,
-                world_from_camera,
-                perception.stamp_ns,
-                boxes,
-            )
-            views, turned = self._motion.views, self._motion.turned_deg
-            perception.scale_state["motion"] = (
-                f"compared with {views} earlier places, turned by up to {turned:.1f}°"
-            )
-            return depth / scale, sigma
-        perception.scale_state["motion"] = f"{UNUSED}: {why_not}"
-        return relative, sigma
+            return f"TF does not say where the camera was in {self.config.odometry_frame!r}"
+        if camera is None:
+            return "the RGB camera's calibration is not known"
+        if perception.frozen:
+            return "the thermal picture is of another moment"
+        return ""
 
     def camera_for(self, width: int, height: int) -> CameraModel | None:
         """What pictures of this size are taken with, as far as that is known."""

@@ -69,6 +69,12 @@ def seen_from(pose, camera=CAMERA, box_m=BOX_M, grey=None):
     )
 
 
+def step(stereo, said, sigma, picture, camera, pose, stamp_ns, boxes=(), scale=1.0):
+    """Depth and sigma of one picture, whose unit is `scale` metres."""
+    stereo.look(said, sigma, picture, camera, pose, stamp_ns, scale)
+    return stereo.refine(said, sigma, scale, boxes)
+
+
 def drive(stereo, ways, camera=CAMERA, wrong=1.15, told=lambda pose: pose, boxes=(), **scene):
     """What becomes of depth that is `wrong` by a factor in the last of the pictures; and the truth."""
     for n, way in enumerate(ways):
@@ -76,7 +82,7 @@ def drive(stereo, ways, camera=CAMERA, wrong=1.15, told=lambda pose: pose, boxes
         picture, depth, on = seen_from(pose, camera, **scene)
         said = depth * np.float32(wrong)
         sigma = np.full_like(depth, SIGMA)
-        made, left = stereo(said, sigma, picture, camera, told(pose), n * SECOND // 10, boxes)
+        made, left = step(stereo, said, sigma, picture, camera, told(pose), n * SECOND // 10, boxes)
     return made, left, said, depth, on
 
 
@@ -109,7 +115,9 @@ def test_pixels_that_the_lens_model_does_not_reach_spoil_no_others():
         )
         picture = cv2.remap(WALL, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT).astype(np.uint8)
         said = depth * np.float32(1.15)
-        made, _ = stereo(said, np.full_like(depth, SIGMA), np.dstack([picture] * 3), WIDE, pose_at(way[0]), n)
+        made, _ = step(
+            stereo, said, np.full_like(depth, SIGMA), np.dstack([picture] * 3), WIDE, pose_at(way[0]), n
+        )
     assert stereo.views == 3
     assert np.isfinite(made).all()
     assert error(made, depth) < 0.04
@@ -135,7 +143,7 @@ def test_a_box_that_the_network_takes_for_wall_stands_out():
         pose = pose_at(*way)
         picture, depth, on = seen_from(pose, box_m=4.4)  # a third nearer by now; farther off nobody looks
         wall = np.where(on, WALL_M - way[0], depth).astype(np.float32)
-        made, _ = stereo(wall, np.full_like(depth, 0.3), picture, CAMERA, pose, n)
+        made, _ = step(stereo, wall, np.full_like(depth, 0.3), picture, CAMERA, pose, n)
     inside = cv2.erode(on.astype(np.uint8), np.ones((15, 15))) > 0
     assert error(wall, depth, inside) > 0.35
     assert error(made, depth, inside) < 0.1
@@ -175,12 +183,70 @@ def test_a_camera_that_stands_or_only_turns_learns_nothing():
     assert (left == np.float32(SIGMA)).all()
 
 
-def test_inside_the_boxes_of_what_may_move_the_network_is_believed():
+def test_inside_the_boxes_of_what_may_move_the_network_is_believed_but_for_its_scale():
     whole = (0, 0, 120, HEIGHT)
-    made, _, said, depth, _ = drive(MotionStereo(), WAY, boxes=[whole])
+    made, _, said, depth, _ = drive(MotionStereo(), WAY, wrong=1.15, boxes=[whole])
     inner = np.s_[:, :90]  # neighbours are asked together
-    np.testing.assert_allclose(made[inner], said[inner], rtol=0.02)
+    changed = made / said
+    assert np.ptp(changed[inner]) < 0.01
+    assert 1 / 1.15 - 0.02 < changed[inner].mean() < 0.95
     assert error(made, depth, np.s_[:, 150:]) < 0.03
+
+
+# ---------------------------------------------------------------- scale
+
+
+@pytest.mark.parametrize("guess", [None, 0.3, 1.0, 3.0, 10.0])
+def test_scale_is_found_from_wherever_one_begins(guess):
+    stereo = MotionStereo()
+    for n, way in enumerate(WAY[:6]):
+        picture, depth, _ = seen_from(pose_at(*way))
+        said = stereo.look(
+            depth / np.float32(1.4), np.full_like(depth, SIGMA), picture, CAMERA, pose_at(*way), n, guess
+        )
+    assert not isinstance(said, str)
+    assert np.exp(said.log_scale) == pytest.approx(1.4, rel=0.03)
+    assert 0.001 < said.sigma < 0.06
+
+
+def test_scale_is_as_wrong_as_the_way_that_odometry_tells():
+    def slipping(pose):
+        out = pose.copy()
+        out[:3, 3] *= 1.1
+        return out
+
+    stereo = MotionStereo()
+    for n, way in enumerate(WAY[:6]):
+        picture, depth, _ = seen_from(pose_at(*way))
+        said = stereo.look(
+            depth, np.full_like(depth, SIGMA), picture, CAMERA, slipping(pose_at(*way)), n, 1.0
+        )
+    assert np.exp(said.log_scale) == pytest.approx(1.1, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("ways", "grey", "why"),
+    [
+        ([(0.0, 0.0, n) for n in range(5)], None, "has not moved 0.2 m"),
+        (WAY, 90, "too few corners"),
+    ],
+)
+def test_why_there_is_no_scale_is_said(ways, grey, why):
+    stereo = MotionStereo()
+    for n, way in enumerate(ways):
+        picture, depth, _ = seen_from(pose_at(*way), grey=grey)
+        said = stereo.look(depth, np.full_like(depth, SIGMA), picture, CAMERA, pose_at(*way), n)
+    assert isinstance(said, str)
+    assert why in said
+
+
+def test_pictures_that_have_nothing_to_do_with_each_other_tell_no_scale():
+    random = np.random.default_rng(3)
+    stereo, depth = MotionStereo(), np.full((HEIGHT, WIDTH), WALL_M, np.float32)
+    for n, way in enumerate(WAY):
+        noise = random.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+        said = stereo.look(depth, np.full_like(depth, SIGMA), noise, CAMERA, pose_at(*way), n)
+    assert isinstance(said, str)
 
 
 def test_depth_that_is_missing_stays_so_and_spoils_nothing():
@@ -190,7 +256,7 @@ def test_depth_that_is_missing_stays_so_and_spoils_nothing():
         picture, depth, _ = seen_from(pose)
         said = depth * np.float32(1.15)
         said[:40, :60] = np.nan
-        made, _ = stereo(said, np.full_like(depth, SIGMA), picture, CAMERA, pose, n)
+        made, _ = step(stereo, said, np.full_like(depth, SIGMA), picture, CAMERA, pose, n)
     assert np.isnan(made[:40, :60]).all()
     assert error(made, depth, np.s_[60:]) < 0.03
 
@@ -201,7 +267,9 @@ def test_depth_may_be_smaller_than_the_picture():
         pose = pose_at(*way)
         picture, depth, _ = seen_from(pose)
         small = cv2.resize(depth, (120, 90), interpolation=cv2.INTER_NEAREST)
-        made, left = stereo(small * np.float32(1.15), np.full_like(small, SIGMA), picture, CAMERA, pose, n)
+        made, left = step(
+            stereo, small * np.float32(1.15), np.full_like(small, SIGMA), picture, CAMERA, pose, n
+        )
     assert made.shape == left.shape == (90, 120)
     assert error(made, small) < 0.03
 
@@ -210,7 +278,7 @@ def test_old_pictures_another_camera_and_a_reset_are_forgotten():
     stereo = MotionStereo()
     drive(stereo, WAY)
     picture, depth, _ = seen_from(pose_at(1.5))
-    stereo(depth, np.full_like(depth, SIGMA), picture, CAMERA, pose_at(1.5), OLDEST_NS * 2)
+    step(stereo, depth, np.full_like(depth, SIGMA), picture, CAMERA, pose_at(1.5), OLDEST_NS * 2)
     assert stereo.views == 0
     drive(stereo, WAY)
     assert stereo.views == 3

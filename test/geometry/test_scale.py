@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmark.scale import ALONE, UNIT_M, as_predicted, drive, simulator
+from benchmark.scale import ALONE, UNIT_M, as_predicted, by_odometry, drive, simulator
 from thermal_fusion_ros.config import DepthConfig
 from thermal_fusion_ros.detections import Detection
+from thermal_fusion_ros.geometry.motion_stereo import MotionStereo
 from thermal_fusion_ros.geometry.scale import MetricScale, ScaleTracker, combine
 from thermal_fusion_ros.geometry.scale_readings import Reading
 from thermal_fusion_ros.sensing.camera import CameraModel
@@ -257,10 +258,12 @@ def test_stamps_that_go_back_do_no_harm():
 def driven(world, condition, seed, configs):
     """Results of the last of 50 frames (5 s); every second one is looked at, as parallax would do anyway."""
     sim = simulator(world, condition, seed)
-    trackers = [ScaleTracker(one, rig=sim.rig.calibration()) for one in configs(sim.config.camera_height_m)]
-    random, results = np.random.default_rng(1), []
+    rig = sim.rig.calibration()
+    trackers = [ScaleTracker(one, rig=rig) for one in configs(sim.config.camera_height_m)]
+    random, results, stereo = np.random.default_rng(1), [], MotionStereo()
     for frame in drive(sim, frames=25, period_s=0.2):
         relative = as_predicted(frame.depth, random)
+        looked = by_odometry(stereo, frame, relative, rig)
         results = [
             tracker.update(
                 frame.stamp_ns,
@@ -269,6 +272,7 @@ def driven(world, condition, seed, configs):
                 thermal=frame.thermal,
                 objects=frame.objects,
                 range_points=frame.range_points,
+                odometry=looked,
             )
             for tracker in trackers
         ]
@@ -287,18 +291,20 @@ def driven(world, condition, seed, configs):
     ],
 )
 def test_a_drive(world, condition, seed):
-    parallax, height, wrong = driven(
+    parallax, height, odometry, wrong = driven(
         world,
         condition,
         seed,
         lambda metres: (
             config(rig_parallax=True),
             config(camera_height_m=metres),
+            config(odometry_frame="odom"),
             config(camera_height_m=2 * metres, rig_parallax=True, range_points=True),
         ),
     )
     assert parallax.scale == pytest.approx(UNIT_M, rel=0.05)
     assert height.scale == pytest.approx(UNIT_M, rel=0.05)
+    assert odometry.scale == pytest.approx(UNIT_M, rel=0.08)
     assert wrong.scale == pytest.approx(UNIT_M, rel=0.05)
     assert set(wrong.outvoted) == {"camera_height_m"}
     assert wrong.agreed == ("range_points", "rig_parallax")

@@ -10,11 +10,13 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
+from geometry_msgs.msg import TransformStamped
 from rclpy.parameter import Parameter
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image
 
 from thermal_fusion_ros.geometry.mounting import down_of_tilt
+from thermal_fusion_ros.geometry.poses import matrix_from
 from thermal_fusion_ros.ros.transforms import TransformLookup
 from thermal_fusion_ros.sensing.camera import CalibrationError
 from thermal_fusion_ros.simulation.mesh import rotation_y
@@ -96,22 +98,21 @@ def test_wrong_camera_info_is_not_sent_on(bench, wrong):
     bench.until(lambda: infos, "camera_info after the correction")
 
 
-def test_transforms_come_from_tf2_where_it_is_installed(monkeypatch):
+def install_tf2(monkeypatch, lookup_transform):
+    """An imitation of tf2_ros, whose buffers know what `lookup_transform(target, source, stamp_ns)` says."""
+
     class TransformException(Exception):
         pass
-
-    transform = SimpleNamespace(
-        translation=SimpleNamespace(x=0.1, y=0.2, z=0.3), rotation=SimpleNamespace(x=0.0, y=0.0, z=0.0, w=1.0)
-    )
 
     class Buffer:
         def __init__(self, node):
             pass
 
         def lookup_transform(self, target, source, time):
-            if (target, source) != ("rgb", "thermal") or time.nanoseconds not in (0, 7):
+            found = lookup_transform(target, source, time.nanoseconds)
+            if found is None:
                 raise TransformException
-            return SimpleNamespace(transform=transform)
+            return found
 
     class TransformListener:
         def __init__(self, buffer, node, spin_thread):
@@ -120,26 +121,60 @@ def test_transforms_come_from_tf2_where_it_is_installed(monkeypatch):
         def unregister(self):
             pass
 
-    names = {
-        "Buffer": Buffer,
-        "TransformListener": TransformListener,
-        "TransformException": TransformException,
-    }
-    monkeypatch.setitem(sys.modules, "tf2_ros", SimpleNamespace(**names))
+    names = (Buffer, TransformListener, TransformException)
+    monkeypatch.setitem(sys.modules, "tf2_ros", SimpleNamespace(**{one.__name__: one for one in names}))
+
+
+def transform(stamp_ns, x, y, z, yaw_deg=0.0):
+    message = TransformStamped()
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
+    at, turn = message.transform.translation, message.transform.rotation
+    at.x, at.y, at.z = x, y, z
+    turn.x, turn.y, turn.z, turn.w = Rotation.from_euler("z", yaw_deg, degrees=True).as_quat().tolist()
+    return message
+
+
+def test_transforms_come_from_tf2_where_it_is_installed(monkeypatch):
+    known = {("rgb", "thermal", 0): transform(0, 0.1, 0.2, 0.3)}
+    install_tf2(monkeypatch, lambda *asked: known.get(asked))
     lookup = TransformLookup(object())
     assert lookup.available
     position, quaternion = lookup.pose("rgb", "thermal")
     np.testing.assert_allclose(position, (0.1, 0.2, 0.3))
     np.testing.assert_allclose(quaternion, (0, 0, 0, 1))
     assert lookup.pose("rgb", "elsewhere") is None
-    assert lookup.pose("rgb", "thermal", 7) is not None
-    assert lookup.pose("rgb", "thermal", 8) is None  # not known for that moment
     before = lookup._buffer
     lookup.clear()
     assert lookup.available
     assert lookup._buffer is not before  # a full one would refuse the stamps of a loop as old
     monkeypatch.setitem(sys.modules, "tf2_ros", None)
     assert not TransformLookup(object()).available
+
+
+@pytest.mark.parametrize(
+    ("later_ms", "known"), [(-50, True), (0, True), (30, True), (200, True), (250, False)]
+)
+def test_a_picture_newer_than_odometry_is_where_the_robot_was_going(monkeypatch, later_ms, known):
+    """It drives 1 m/s and turns 10°/s; TF knows it from one second before `newest` on."""
+    newest = 5_000_000_000
+
+    def lookup_transform(target, source, stamp_ns):
+        moment = stamp_ns or newest
+        if (target, source) != ("odom", "rgb") or not newest - 1_000_000_000 <= moment <= newest:
+            return None
+        return transform(moment, moment * 1e-9, 0.0, 0.0, moment * 1e-8)
+
+    install_tf2(monkeypatch, lookup_transform)
+    lookup, moment = TransformLookup(object()), newest + later_ms * 1_000_000
+    pose = lookup.moving_pose("odom", "rgb", moment)
+    if not known:
+        assert pose is None
+        return
+    np.testing.assert_allclose(pose[:3, 3], (moment * 1e-9, 0, 0), atol=1e-6)
+    turned = Rotation.from_matrix(pose[:3, :3]).as_euler("xyz", degrees=True)
+    np.testing.assert_allclose(turned, (0, 0, moment * 1e-8), atol=1e-6)
+    assert lookup.moving_pose("odom", "thermal", moment) is None
+    assert lookup.moving_pose("odom", "rgb", newest - 2_000_000_000) is None  # before TF began
 
 
 def test_how_the_camera_is_mounted_comes_from_tf(bench):
@@ -174,11 +209,13 @@ def test_where_odometry_had_the_camera_when_a_picture_was_taken_goes_with_the_pa
     assert any("without tf2_ros" in line for line in bench.log)  # which is not here
     asked = []
 
-    def pose(parent, child, stamp_ns=0):
+    def moving_pose(parent, child, stamp_ns):
         asked.append((parent, child, stamp_ns))
-        return np.array([1.0, 2.0, 3.0]), np.array([0.0, 0.0, 0.0, 1.0])
+        return matrix_from((1.0, 2.0, 3.0), (0.0, 0.0, 0.0, 1.0))
 
-    node._transforms = SimpleNamespace(available=True, pose=pose, close=lambda: None)
+    node._transforms = SimpleNamespace(
+        available=True, moving_pose=moving_pose, pose=lambda *_: None, close=lambda: None
+    )
     fused = bench.listen(Image, "/fused/image_raw")
     why = "not used: TF does not say where the camera was in 'odom'"
     bench.pipeline.depth = {"relative_depth": np.ones((H, W), np.float32), "scale_state": {"motion": why}}

@@ -4,7 +4,8 @@ A network that sees one picture guesses depth from what scenes look like; a robo
 range of depths around the network's, pictures of up to :data:`VIEWS` earlier places are brought into the present view
 and compared (plane sweep; Collins, CVPR 1996), with the network's depth and its uncertainty as the prior that decides
 where a picture has no structure (as in MaGNet: Bae et al., CVPR 2022, here without a second network). Odometry knows
-how far the robot has come better than which way it looks, so its turn is first corrected by the pictures.
+how far the robot has come better than which way it looks, so its turn is first corrected by the pictures, which at
+the same time tell how many metres a unit of the network's depth is.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thermal_fusion_ros.detections import Box
+from thermal_fusion_ros.geometry.motion_corners import Corners, Moved, Sweep
 from thermal_fusion_ros.geometry.poses import Matrix, inverse
+from thermal_fusion_ros.geometry.scale_readings import Reading
 from thermal_fusion_ros.sensing.camera import CameraModel
 
 F32 = NDArray[np.float32]
@@ -28,6 +31,7 @@ VIEWS = 3  # earlier places that are compared with
 SPACING_M = 0.3  # between two of them
 LEAST_MOVED_M = 0.2  # nearer places show too little parallax
 OLDEST_NS = 10_000_000_000  # what was seen earlier may have changed
+TYPICAL_M = 4.0  # to begin with, where nobody knows how far anything is
 OFFSETS = np.linspace(-0.4, 0.4, 13).astype(np.float32)  # of log depth, from the network's
 PATCH_PX = 1  # radius of what is compared
 NOISE = 0.8  # of 255: patches with less contrast say little
@@ -38,14 +42,8 @@ AROUND_PX = 6  # radius over which pixels of one surface are asked together
 SURFACE = 0.1  # of log depth: what differs less is one surface
 LEAST_SIGMA = 0.03  # of log depth: the network is never surer
 MOST_SURER = 0.5  # of sigma remains at least: neighbours look at the same patches
-TURN_SIGMA = np.radians(0.5)  # of odometry, between two pictures
-DEPTH_SIGMA = 0.2  # of log depth: by how much a network is wrong about all of a picture
-MOST_TURNED = np.radians(3.0)  # more is no correction
-PATCH = (11, 11)  # pixels around a corner that are tracked
-TRACKED_PX, THERE_AND_BACK_PX = 0.2, 0.3  # precision of a tracked corner; how far it may miss itself
-MOST_CORNERS, FEWEST_CORNERS = 300, 30
-STEP = 0.02  # of log depth, for a derivative
-RIM_PX = 2
+SCALE_VARIES = 0.04  # of log scale: how far that of one picture is from that of all ...
+SCALE_ERROR = 0.03  # ... and what pictures are wrong about it
 BEHIND = (0.0, 0.0, -1.0)  # a ray along which nothing is seen
 
 
@@ -58,50 +56,97 @@ class _View:
     stamp_ns: int
 
 
+@dataclass(frozen=True)
+class _Now:
+    """The present view as it is compared: small, and with the places that it is compared with."""
+
+    picture: F32
+    depth: F32
+    sigma: F32
+    earlier: Sequence[tuple[_View, Sweep]]
+    reading: Reading | str
+
+
 class MotionStereo:
     """Compares the pictures of one camera with those of places that it has left. Used by one thread at a time.
 
-    `views` is with how many the last picture was compared, `turned_deg` the largest correction of their turn.
+    Every picture is first looked at (:meth:`look`), which tells the scale of its depth; with a scale, its depth can
+    then be refined. `views` is with how many the last picture is compared, `turned_deg` the largest correction of
+    their turn.
     """
 
     def __init__(self) -> None:
         self.views, self.turned_deg = 0, 0.0
         self._camera: CameraModel | None = None
         self._past: deque[_View] = deque(maxlen=VIEWS + 1)
+        self._now: _Now | None = None
 
     def reset(self) -> None:
         """Forget earlier pictures: another recording, a clock that jumped, another camera."""
         self._past.clear()
+        self._now = None
         self.views, self.turned_deg = 0, 0.0
 
-    def __call__(
+    @property
+    def state(self) -> str:
+        """What became of the last picture, for diagnostics."""
+        return f"compared with {self.views} earlier places, turned by up to {self.turned_deg:.1f}°"
+
+    def look(
         self,
-        depth: F32,
+        relative: F32,
         sigma: F32,
         picture: NDArray[np.uint8],
         camera: CameraModel,
         world_from_camera: Matrix,
         stamp_ns: int,
-        moving: Sequence[Box] = (),
-    ) -> tuple[F32, F32]:
-        """Depth (h×w metres) and sigma (of its logarithm), new arrays where earlier pictures say something.
+        guess: float | None = None,
+    ) -> Reading | str:
+        """How many metres a unit of depth is by what earlier pictures show, or why they don't tell.
 
-        `depth` and `sigma` are the network's; `picture` H×W×3 uint8 of `camera`; `moving` boxes (x0 y0 x1 y1 pixels)
-        of what may have moved, where the network alone is believed.
+        `relative` (h×w, some unit) and `sigma` (of its logarithm) are the network's; `picture` H×W×3 uint8 of
+        `camera`; `guess`: metres for a unit as far as they are known.
         """
         self._use(camera)
         seen = self._small_grey(picture)
+        usable = np.isfinite(relative) & (relative > 0)
+        depth = self._small(np.where(usable, relative, np.float32(1)))
+        unsure = np.maximum(self._small(sigma), np.float32(LEAST_SIGMA))
         past = self._visible_from(world_from_camera, stamp_ns)
+        corners = Corners(seen) if past else None
+        said: list[Moved] = []
+        earlier: list[tuple[_View, Sweep]] = []
         self.views, self.turned_deg = len(past), 0.0
-        refined = (depth, sigma)
-        if past:
-            offset, left = self._swept(depth, sigma, seen, past, world_from_camera, moving)
-            refined = depth * np.exp(offset), left
-        newest = self._past[-1] if self._past else None
-        if newest is None or _apart(newest.pose, world_from_camera) >= SPACING_M:
-            straight = np.asarray(cv2.remap(seen, *self._straight, cv2.INTER_LINEAR), np.float32)
-            self._past.append(_View(straight, world_from_camera, stamp_ns))
-        return refined
+        log_scale = float(np.log(guess or TYPICAL_M / float(np.median(depth))))
+        for view in past:
+            sweep = Sweep(self._rays, self._k, inverse(view.pose) @ world_from_camera, depth)
+            assert corners is not None
+            moved = corners.moved(view.picture, sweep, unsure, log_scale)
+            if moved is not None:
+                said.append(moved)
+                log_scale = moved.log_scale
+                self.turned_deg = max(self.turned_deg, float(np.degrees(np.linalg.norm(moved.turn))))
+                sweep = sweep.turned(moved.turn)
+            earlier.append((view, sweep))
+        reading = _together(said) if past else f"the camera has not moved {LEAST_MOVED_M} m lately"
+        self._now = _Now(seen, depth, unsure, earlier, reading)
+        self._remember(seen, world_from_camera, stamp_ns)
+        return reading
+
+    def refine(
+        self, relative: F32, sigma: F32, metres_each: float, moving: Sequence[Box] = ()
+    ) -> tuple[F32, F32]:
+        """Depth and sigma of the picture that was looked at, new arrays where earlier pictures say something.
+
+        `metres_each`: of a unit of `relative`; `moving`: boxes (x0 y0 x1 y1 pixels) of what may have moved, where the
+        network alone is believed.
+        """
+        if self._now is None or not self._now.earlier:
+            return relative, sigma
+        offset, spread = self._swept(self._now, float(np.log(metres_each)), moving)
+        size = (relative.shape[1], relative.shape[0])
+        left = np.clip(cv2.resize(spread, size), MOST_SURER * sigma, sigma)
+        return relative * np.exp(cv2.resize(offset, size)), np.asarray(left, np.float32)
 
     def _use(self, camera: CameraModel) -> None:
         if camera is self._camera:
@@ -140,146 +185,53 @@ class MotionStereo:
         ]
         return views[:VIEWS]
 
-    def _swept(
-        self, depth: F32, sigma: F32, seen: F32, past: Sequence[_View], pose: Matrix, moving: Sequence[Box]
-    ) -> tuple[F32, F32]:
-        """Offset of log depth, and what remains of sigma, at the size of `depth`."""
-        usable = np.isfinite(depth) & (depth > 0)
-        near = self._small(np.where(usable, depth, np.float32(1)))
-        unsure = np.maximum(self._small(sigma), np.float32(LEAST_SIGMA))
-        patches, surfaces = Patches(seen), Surfaces(np.log(near))
-        corners = Corners(seen)
+    def _remember(self, seen: F32, pose: Matrix, stamp_ns: int) -> None:
+        newest = self._past[-1] if self._past else None
+        if newest is None or _apart(newest.pose, pose) >= SPACING_M:
+            straight = np.asarray(cv2.remap(seen, *self._straight, cv2.INTER_LINEAR), np.float32)
+            self._past.append(_View(straight, pose, stamp_ns))
+
+    def _swept(self, now: _Now, log_scale: float, moving: Sequence[Box]) -> tuple[F32, F32]:
+        """Offset of log depth and its sigma, small, by comparing with every earlier view."""
+        patches, surfaces = Patches(now.picture), Surfaces(np.log(now.depth))
+        shift = _of_one_picture(now.reading, log_scale)
         cost = self._cost
         cost.fill(0)
-        for view in past:
-            sweep = _Sweep(self._rays, self._k, inverse(view.pose) @ pose, near)
-            turn = corners.turn_to(view.picture, sweep, unsure)
-            if turn is not None:
-                self.turned_deg = max(self.turned_deg, float(np.degrees(np.linalg.norm(turn))))
-                sweep = _Sweep(self._rays, self._k, _turned(sweep.there, turn), near)
+        for view, sweep in now.earlier:
             for layer, offset in zip(cost, OFFSETS, strict=True):
-                np.add(layer, patches.unlike(*sweep.warped(view.picture, float(offset))), out=layer)
+                looks = sweep.warped(view.picture, log_scale + shift + float(offset))
+                np.add(layer, patches.unlike(*looks), out=layer)
         for x0, y0, x1, y1 in moving:
             left, top = (max(0, int(value * self._zoom)) for value in (x0, y0))
             right, bottom = (int(value * self._zoom) + 2 for value in (x1, y1))
             cost[:, top:bottom, left:right] = 0
         for layer, offset in zip(cost, OFFSETS, strict=True):
-            layer[:] = TRUST * surfaces.mean(layer) + 0.5 * np.square(offset / unsure)
+            layer[:] = TRUST * surfaces.mean(layer) + 0.5 * np.square(offset / now.sigma)
         cost -= cost.min(axis=0)
         likely = np.exp(-cost, out=cost)
         likely /= likely.sum(axis=0)
         mean = np.tensordot(OFFSETS, likely, 1)
-        spread = np.sqrt(
-            np.maximum(np.tensordot(OFFSETS**2, likely, 1) - mean**2, np.float32(LEAST_SIGMA**2))
-        )
-        size = (depth.shape[1], depth.shape[0])
-        left_over = np.clip(cv2.resize(spread, size), MOST_SURER * sigma, sigma)
-        return np.asarray(cv2.resize(mean, size), np.float32), np.asarray(left_over, np.float32)
+        variance = np.tensordot(OFFSETS**2, likely, 1) - mean**2
+        return mean + np.float32(shift), np.sqrt(np.maximum(variance, np.float32(LEAST_SIGMA**2)))
 
 
-class _Sweep:
-    """Where the pixels of the present view (`rays` h×w×3 through them) lie in the picture of another place.
-
-    `k` of that picture, which is undistorted; `there` takes points of the present camera to it.
-    """
-
-    def __init__(self, rays: F32, k: Matrix, there: Matrix, depth: F32) -> None:
-        self.k, self.there = k, there
-        along = (rays @ (k @ there[:3, :3]).T.astype(np.float32)) * depth[..., None]
-        self._along = [np.ascontiguousarray(along[..., axis]) for axis in range(3)]
-        self._start = k @ there[:3, 3]
-
-    def pixels(self, offset: float = 0.0) -> tuple[F32, F32, F32]:
-        """u, v and depth there (over the factor) of every pixel, if its log depth differs by `offset`."""
-        x, y, ahead = (
-            along + np.float32(start * np.exp(-offset))
-            for along, start in zip(self._along, self._start, strict=True)
-        )
-        with np.errstate(divide="ignore", invalid="ignore"):
-            x /= ahead
-            y /= ahead
-        return x, y, ahead
-
-    def warped(self, picture: F32, offset: float = 0.0) -> tuple[F32, NDArray[np.bool_]]:
-        """`picture` as it would look from here, and where it shows nothing of what is seen from here."""
-        height, width = picture.shape
-        u, v, ahead = self.pixels(offset)
-        inside = (ahead > 0) & (u > RIM_PX) & (v > RIM_PX)
-        inside &= (u < width - 1 - RIM_PX) & (v < height - 1 - RIM_PX)
-        looks = cv2.remap(picture, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(looks, np.float32), ~inside
+def _together(said: Sequence[Moved]) -> Reading | str:
+    """What several earlier views say about scale; they share the errors of the present depth."""
+    if not said:
+        return "too few corners are found again in earlier pictures"
+    weights = np.array([one.sigma for one in said]) ** -2.0
+    values = np.array([one.log_scale for one in said])
+    mean = float((weights * values).sum() / weights.sum())
+    scatter = float((weights * (values - mean) ** 2).sum() / weights.sum())
+    return Reading(mean, float(np.sqrt(max(len(said) / weights.sum(), scatter))))
 
 
-class Corners:
-    """Corners of the present picture, looked for in others to see how the camera has turned."""
-
-    def __init__(self, seen: F32) -> None:
-        self._now = _bytes(seen)
-        found = cv2.goodFeaturesToTrack(self._now, MOST_CORNERS, 0.005, 3, blockSize=3)
-        self._corners = np.empty((0, 1, 2), np.float32) if found is None else np.asarray(found, np.float32)
-
-    def turn_to(self, picture: F32, sweep: _Sweep, sigma: F32) -> Matrix | None:
-        """What is missing in the turn to where `picture` was taken: a rotation vector (3,) there; None if unknown.
-
-        The picture is brought here by depth. What corners are off along the epipolar line may be wrong depth (`sigma`
-        of its logarithm, and all of it alike); the rest is the turn.
-        """
-        here, off = self._tracked(_bytes(sweep.warped(picture)[0]))
-        if len(here) < FEWEST_CORNERS:
-            return None
-        expected = sweep.pixels()
-        at = [_sampled(axis, here) for axis in expected[:2]]
-        moved = np.stack([_sampled(axis, off) - old for axis, old in zip(expected[:2], at, strict=True)], 1)
-        farther = [_sampled(axis, here) for axis in sweep.pixels(STEP)[:2]]
-        along = np.stack([(new - old) / STEP for new, old in zip(farther, at, strict=True)], 1)
-        k = sweep.k
-        x, y = (at[0] - k[0, 2]) / k[0, 0], (at[1] - k[1, 2]) / k[1, 1]
-        turning = np.stack(
-            [np.stack([-x * y, 1 + x * x, -y], 1) * k[0, 0], np.stack([-1 - y * y, x * y, x], 1) * k[1, 1]], 1
-        )
-        spread = _sampled(sigma, here)[:, None] * along
-        information = np.linalg.inv(TRACKED_PX**2 * np.eye(2) + spread[:, :, None] * spread[:, None, :])
-        effects = np.concatenate(
-            [turning, along[:, :, None]], axis=2
-        )  # of the turn, and of all depth being wrong alike
-        prior = np.diag([TURN_SIGMA**-2] * 3 + [DEPTH_SIGMA**-2])
-        found_out = np.zeros(4)
-        for _ in range(10):  # Cauchy's weights: some corners are on something that moves
-            missed = moved - effects @ found_out
-            unlikely = np.einsum("ni,nij,nj->n", missed, information, missed)
-            weighted = np.einsum("nik,nij->nkj", effects, information / (1 + unlikely / 4)[:, None, None])
-            normal = np.einsum("nkj,njl->kl", weighted, effects) + prior
-            found_out = np.linalg.solve(normal, np.einsum("nkj,nj->k", weighted, moved))
-        turn = found_out[:3]
-        return turn if np.linalg.norm(turn) < MOST_TURNED else None
-
-    def _tracked(self, then: NDArray[np.uint8]) -> tuple[F32, F32]:
-        """Corners (N×2) and where they are in a picture of the same view."""
-        now, corners = self._now, self._corners
-        if len(corners) < FEWEST_CORNERS:
-            return corners[:0, 0], corners[:0, 0]
-        found, ok, _ = cv2.calcOpticalFlowPyrLK(now, then, corners, corners.copy(), winSize=PATCH, maxLevel=2)
-        back, ok_back, _ = cv2.calcOpticalFlowPyrLK(then, now, found, found.copy(), winSize=PATCH, maxLevel=2)
-        good = (ok.ravel() > 0) & (ok_back.ravel() > 0)
-        good &= np.abs(back - corners).max(axis=(1, 2)) < THERE_AND_BACK_PX
-        good &= (found[:, 0] > RIM_PX).all(1) & (found[:, 0] < np.array(now.shape[::-1]) - 1 - RIM_PX).all(1)
-        return corners[good, 0], np.asarray(found[good, 0], np.float32)
-
-
-def _bytes(picture: F32) -> NDArray[np.uint8]:
-    return np.clip(picture, 0, 255).astype(np.uint8)
-
-
-def _turned(there: Matrix, turn: Matrix) -> Matrix:
-    out = np.eye(4)
-    out[:3, :3] = cv2.Rodrigues(turn)[0]
-    return out @ there
-
-
-def _sampled(image: F32, pixels: F32) -> Matrix:
-    """Bilinear values (N,) of `image` at `pixels` (N×2)."""
-    found = cv2.remap(image, pixels[:, :1], pixels[:, 1:], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return found.ravel().astype(np.float64)
+def _of_one_picture(reading: Reading | str, log_scale: float) -> float:
+    """How far the log scale of a picture is from that of all, by what it says itself."""
+    if isinstance(reading, str):
+        return 0.0
+    trust = SCALE_VARIES**2 / (SCALE_VARIES**2 + SCALE_ERROR**2 + reading.sigma**2)
+    return float(np.clip(trust * (reading.log_scale - log_scale), OFFSETS[0], OFFSETS[-1]))
 
 
 def _apart(one: Matrix, other: Matrix) -> float:

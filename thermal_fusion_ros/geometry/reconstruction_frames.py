@@ -34,7 +34,8 @@ DEPTH_ENDINGS = (
 MOST_WAITING = 200  # depth pictures kept until their partners have come
 WAIT_NS = 2_000_000_000
 NO_SCALE = (
-    "no depth in metres: give --camera-height or --rig, or a recording with a depth topic (--depth-topic)"
+    "no depth in metres: give --camera-height, --rig, the frame in which TF moves the robot (--set "
+    "depth.odometry_frame=odom), or a recording with a depth topic (--depth-topic)"
 )
 UNPAIRED = "colour pictures without a thermal partner; see sync.tolerance_s and sync.thermal_offset_s"
 

@@ -31,8 +31,14 @@ from thermal_fusion_ros.sensing.rig import Rig
 F32 = NDArray[np.float32]
 
 # The sources, named as their parameters in the section `depth`, and the error of log scale that time does not average
-# out: a measured mounting height, a population's mean height, calibrations.
-SYSTEMATIC = {"camera_height_m": 0.03, "object_heights": 0.08, "range_points": 0.02, "rig_parallax": 0.03}
+# out: a measured mounting height, a population's mean height, calibrations, wheels.
+SYSTEMATIC = {
+    "camera_height_m": 0.03,
+    "object_heights": 0.08,
+    "range_points": 0.02,
+    "rig_parallax": 0.03,
+    "odometry_frame": 0.05,
+}
 
 OWN_UNIT = 0.08  # error of log scale of networks that are meant to say camera heights
 DRIFT = 0.02  # of log scale in a second (root of): how constant the scale of a network is
@@ -276,13 +282,15 @@ class ScaleTracker:
         thermal: NDArray[np.uint8] | None = None,
         objects: Sequence[Detection] = (),
         range_points: Floats | None = None,
+        odometry: Reading | str | None = None,
     ) -> MetricScale:
         """Learn from one frame and return the scale to use for it.
 
         `relative` H×W float32 along the optical axis of the RGB camera, NaN where invalid, and `uncertainty`, the sigma
         of its logarithm: any size, in the view of the RGB picture. `gray` and `thermal` are uint8 pictures of the
         cameras' own sizes, not registered; boxes of `objects` are in RGB pixels, `range_points` N×3 metres in the RGB
-        optical frame. What is None gives no reading. Arrays are read only.
+        optical frame, `odometry` what :meth:`MotionStereo.look` says. What is None gives no reading. Arrays are read
+        only.
         """
         seconds = 0.0 if self._stamp_ns is None else max(0.0, (stamp_ns - self._stamp_ns) * 1e-9)
         self._stamp_ns = stamp_ns
@@ -295,9 +303,16 @@ class ScaleTracker:
             self._filters["object_heights"].add(from_objects(objects, relative, self._camera, uncertainty))
         if "range_points" not in off and range_points is not None and self._camera is not None:
             self._filters["range_points"].add(from_range(range_points, relative, self._camera))
+        if "odometry_frame" not in off and odometry is not None:
+            self._filters["odometry_frame"].add(odometry)
         if "rig_parallax" not in off and gray is not None and thermal is not None:
             self._look_for_parallax(stamp_ns, relative, uncertainty, gray, thermal)
         return self._decide(off, seconds)
+
+    @property
+    def last(self) -> float | None:
+        """The scale that the last frame was given; None while there is none."""
+        return None if self._value is None else float(np.exp(self._value))
 
     def _from_height(self, ground: Ground | str) -> Reading | str:
         if isinstance(ground, str):
@@ -331,6 +346,8 @@ class ScaleTracker:
         config, off = self.config, {}
         if config.camera_height_m <= 0:
             off["camera_height_m"] = "depth.camera_height_m is 0 (unknown)"
+        if not config.odometry_frame:
+            off["odometry_frame"] = "depth.odometry_frame is not set"
         for name in ("object_heights", "range_points", "rig_parallax"):
             if not getattr(config, name):
                 off[name] = f"depth.{name} is false"

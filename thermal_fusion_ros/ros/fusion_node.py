@@ -345,8 +345,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         depth, transforms = self.config.depth, self._transforms
         if not (depth.enabled and depth.odometry_frame and frame_id) or transforms is None:
             return None
-        pose = transforms.pose(depth.odometry_frame, frame_id, stamp_ns)
-        return None if pose is None else matrix_from(*pose)
+        return transforms.moving_pose(depth.odometry_frame, frame_id, stamp_ns)
 
     def _tell_rig(self) -> None:
         """Hand the rig, or what is wrong with it, to the pipeline."""

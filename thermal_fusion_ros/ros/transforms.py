@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thermal_fusion_ros.geometry.poses import Matrix, interpolated, matrix_from
 from thermal_fusion_ros.sensing.rig_assembly import Pose
 
 if TYPE_CHECKING:
     from rclpy.node import Node
+
+AHEAD_NS = 200_000_000  # by so much a picture may be newer than what TF knows ...
+STEP_NS = 100_000_000  # ... and the movement over this time before goes on
 
 
 class TransformLookup:
@@ -36,11 +40,32 @@ class TransformLookup:
         """Whether TF can be asked."""
         return self._buffer is not None
 
-    def pose(self, parent: str, child: str, stamp_ns: int = 0) -> Pose | None:
-        """Pose of frame `child` in frame `parent` at a moment (0: the newest); None while it is not known.
+    def pose(self, parent: str, child: str) -> Pose | None:
+        """The newest pose of frame `child` in frame `parent`; None while it is not known.
 
         Position, metres, and quaternion x y z w. Any thread may ask.
         """
+        return _pose(self._ask(parent, child, 0))
+
+    def moving_pose(self, parent: str, child: str, stamp_ns: int) -> Matrix | None:
+        """`parent_from_child` (4×4, metres) of what moves; None while it is not known. Any thread may ask.
+
+        Odometry often comes later than the picture, or less often: up to :data:`AHEAD_NS` after it the last movement
+        goes on as it was, for nobody waits.
+        """
+        known = _matrix(self._ask(parent, child, stamp_ns))
+        newest = None if known is not None else self._ask(parent, child, 0)
+        if newest is None:
+            return known
+        newest_ns = newest.header.stamp.sec * 1_000_000_000 + newest.header.stamp.nanosec
+        before = _matrix(self._ask(parent, child, newest_ns - STEP_NS))
+        last = _matrix(newest)
+        if before is None or last is None or not 0 < stamp_ns - newest_ns <= AHEAD_NS:
+            return None
+        return interpolated(before, last, 1 + (stamp_ns - newest_ns) / STEP_NS)
+
+    def _ask(self, parent: str, child: str, stamp_ns: int) -> Any:
+        """A geometry_msgs/TransformStamped, None while it is not known."""
         buffer = self._buffer
         if buffer is None:
             return None
@@ -48,14 +73,24 @@ class TransformLookup:
         from rclpy.time import Time
 
         try:
-            found = buffer.lookup_transform(parent, child, Time(nanoseconds=stamp_ns)).transform
+            return buffer.lookup_transform(parent, child, Time(nanoseconds=stamp_ns))
         except tf2_ros.TransformException:
             return None
-        at, turn = found.translation, found.rotation
-        return np.array([at.x, at.y, at.z]), np.array([turn.x, turn.y, turn.z, turn.w])
 
     def close(self) -> None:
         """Stop listening."""
         if self._listener is not None:
             self._listener.unregister()
         self._listener = self._buffer = None
+
+
+def _pose(found: Any) -> Pose | None:
+    if found is None:
+        return None
+    at, turn = found.transform.translation, found.transform.rotation
+    return np.array([at.x, at.y, at.z]), np.array([turn.x, turn.y, turn.z, turn.w])
+
+
+def _matrix(found: Any) -> Matrix | None:
+    pose = _pose(found)
+    return None if pose is None else matrix_from(*pose)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.context import ROOT
+from benchmark.context import add_folder_options
 from benchmark.markdown import table
 from thermal_fusion_ros.bags.pictures import match_pictures, read_thermal, read_visible
 from thermal_fusion_ros.config import SimulationConfig, ThermalConfig
@@ -319,15 +318,22 @@ def progress(items: Sequence) -> Iterator:
     return iter(tqdm(items, unit=" pairs", disable=None))
 
 
+def add_samples_option(parser: argparse.ArgumentParser) -> None:
+    """How many pictures :func:`held_out` has."""
+    parser.add_argument("--samples", type=int, default=240, metavar="N", help="held-out pictures (240)")
+
+
+def held_out(args: argparse.Namespace) -> SimulatedDataset:
+    """Pictures of worlds that nothing was fitted on."""
+    spec = DatasetSpec(count=args.samples, seed=5, split="val", per_world=6, **SIZE)
+    return SimulatedDataset(spec, args.work / "simulated")
+
+
 def main() -> int:
     """Print the tables; bad input is one line and code 2."""
     parser = argparse.ArgumentParser(prog="python -m benchmark.captions", description=__doc__)
-    default = Path(os.environ.get("TFR_DATA") or ROOT.parent / "shared" / "data")
-    parser.add_argument("--data", type=Path, default=default, metavar="DIR", help="data with train/ and val/")
-    parser.add_argument(
-        "--work", type=Path, default=ROOT / "runs" / "benchmark", metavar="DIR", help="for simulated pictures"
-    )
-    parser.add_argument("--samples", type=int, default=240, metavar="N", help="held-out pictures (240)")
+    add_folder_options(parser, "train/ and val/")
+    add_samples_option(parser)
     parser.add_argument("--fit", action="store_true", help="fit the measures of light and air first")
     args = parser.parse_args()
     try:
@@ -338,8 +344,7 @@ def main() -> int:
             fitted = json.dumps(fit(training, args.data), indent=1)
             visibility.MODEL.write_text(fitted + "\n", encoding="utf-8")
             visibility.model.cache_clear()
-        spec = DatasetSpec(count=args.samples, seed=5, split="val", per_world=6, **SIZE)
-        print(simulated(SimulatedDataset(spec, args.work / "simulated")))
+        print(simulated(held_out(args)))
         print(f"\n{driven()}")
         print(f"\nReal pictures.\n\n{real(args.data)}")
     except InputError as error:

@@ -8,15 +8,24 @@ labels: what is named is compared with them, and captions are printed to be read
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from benchmark.captions import LIGHT_WORDS, SIZE, TOLERANCE, progress, real_pairs, share, within
-from benchmark.context import ROOT
+from benchmark.captions import (
+    LIGHT_WORDS,
+    SIZE,
+    TOLERANCE,
+    add_samples_option,
+    held_out,
+    progress,
+    real_pairs,
+    share,
+    within,
+)
+from benchmark.context import add_folder_options
 from benchmark.markdown import table
 from thermal_fusion_ros.config import Config
 from thermal_fusion_ros.detections import LABELS, Box
@@ -28,7 +37,7 @@ from thermal_fusion_ros.language.glance import glance
 from thermal_fusion_ros.models.objects import iou
 from thermal_fusion_ros.pipeline import Pipeline
 from thermal_fusion_ros.sensing.camera import CameraModel
-from thermal_fusion_ros.simulation.dataset import DatasetSpec, Sample, SimulatedDataset
+from thermal_fusion_ros.simulation.dataset import Sample
 from thermal_fusion_ros.simulation.truth import ObjectTruth
 
 SAME = 0.3  # IoU from which what is named is what is there
@@ -111,17 +120,12 @@ def real(pipeline: Pipeline, data: Path) -> str:
 def main() -> int:
     """Print the tables; bad input is one line and code 2."""
     parser = argparse.ArgumentParser(prog="python -m benchmark.captions_perceived", description=__doc__)
-    default = Path(os.environ.get("TFR_DATA") or ROOT.parent / "shared" / "data")
-    parser.add_argument("--data", type=Path, default=default, metavar="DIR", help="data with val/")
-    parser.add_argument(
-        "--work", type=Path, default=ROOT / "runs" / "benchmark", metavar="DIR", help="for simulated pictures"
-    )
-    parser.add_argument("--samples", type=int, default=240, metavar="N", help="held-out pictures (240)")
+    add_folder_options(parser, "val/")
+    add_samples_option(parser)
     args = parser.parse_args()
     try:
         pipeline = Pipeline(Config())
-        spec = DatasetSpec(count=args.samples, seed=5, split="val", per_world=6, **SIZE)
-        print(simulated(pipeline, SimulatedDataset(spec, args.work / "simulated")))
+        print(simulated(pipeline, held_out(args)))
         pipeline = Pipeline(Config().with_values({"depth.horizontal_fov_deg": 60.0}))
         print("\nReal pictures; the lens is guessed at 60°, metres come from people and cars.\n")
         print(real(pipeline, args.data))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,6 +19,14 @@ from thermal_fusion_ros.evaluation.scoring import Scores
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = ROOT / "thermal_fusion_ros" / "models" / "weights"
+
+
+def add_folder_options(parser: argparse.ArgumentParser, data: str) -> None:
+    """`--data`, which holds what `data` says, and `--work`."""
+    default = Path(os.environ.get("TFR_DATA") or ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=default, metavar="DIR", help=f"data with {data}")
+    work = ROOT / "runs" / "benchmark"
+    parser.add_argument("--work", type=Path, default=work, metavar="DIR", help="for what is made")
 
 
 @dataclass(frozen=True)

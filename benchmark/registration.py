@@ -9,17 +9,15 @@ estimate would align it without the displacement (the same estimator twice, so t
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.context import ROOT, Context
+from benchmark.context import Context, add_folder_options
 from benchmark.markdown import table
 from thermal_fusion_ros.bags.pictures import match_pictures, read_thermal, read_visible
 from thermal_fusion_ros.config import Config, RegistrationConfig, SimulationConfig
@@ -231,12 +229,10 @@ def registration(context: Context) -> str:
 def main() -> int:
     """Print both tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmark.registration", description=__doc__)
-    parser.add_argument(
-        "--data", type=Path, default=os.environ.get("TFR_DATA", ROOT.parent / "shared" / "data")
-    )
+    add_folder_options(parser, "val/")
     parser.add_argument("--only", choices=("real", "simulated"))
     args = parser.parse_args()
-    context = Context(Path(args.data), ROOT / "runs" / "benchmark", jobs=1)
+    context = Context(args.data, args.work, jobs=1)
     try:
         for name, part in (("real", real), ("simulated", simulated)):
             if args.only in (None, name):

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmark.context import ROOT, WEIGHTS, Context
+from benchmark.context import ROOT, WEIGHTS, Context, add_folder_options
 from benchmark.depth_tables import depth, ordering
 from benchmark.diffusion_tables import ablation, denoising
 from benchmark.fusion_tables import by_source, fusion, people
@@ -79,13 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmark.tables", description=__doc__.splitlines()[0])
     parser.add_argument("only", nargs="*", metavar="NAME", help=f"only these tables ({', '.join(TABLES)})")
     parser.add_argument("--dry-run", action="store_true", help="print the tables and change no document")
-    default = Path(os.environ.get("TFR_DATA") or ROOT.parent / "shared" / "data")
-    parser.add_argument(
-        "--data", type=Path, default=default, metavar="DIR", help="data with val/, peers.json, labels/"
-    )
-    parser.add_argument(
-        "--work", type=Path, default=ROOT / "runs" / "benchmark", metavar="DIR", help="for what is made"
-    )
+    add_folder_options(parser, "val/, peers.json, labels/")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
     args = parser.parse_args(argv)
     try:

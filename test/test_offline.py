@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,7 @@ from thermal_fusion_ros.config import Config, SimulationConfig
 from thermal_fusion_ros.frames import Perception, ThermalFrame
 from thermal_fusion_ros.geometry.mounting import down_of_pose
 from thermal_fusion_ros.geometry.poses import FrameTree
-from thermal_fusion_ros.offline import run_offline, tell_cameras
+from thermal_fusion_ros.offline import MOUNTING_S, run_offline, tell_cameras
 from thermal_fusion_ros.simulation import Simulator
 from thermal_fusion_ros.simulation.recording import MAP, write_bag
 
@@ -28,6 +29,7 @@ class Listener:
     def __init__(self):
         self.rig = self.down = None
         self.pairs = []
+        self.registration_counters = Counter()
 
     def set_rig(self, rig, problem, rgb):
         self.rig, self.problem, self.rgb = rig, problem, rgb
@@ -108,15 +110,108 @@ def late_by_a_hundred_seconds(frame):
     return ThermalFrame(frame.stamp_ns + 100_000_000_000, frame.image, frame.kind, frame.frame_id)
 
 
-def test_tf_that_cannot_be_decoded_is_left_out_and_told(recorded, monkeypatch):
-    from rosbags.highlevel import AnyReaderError
+@pytest.fixture
+def copied(recorded, tmp_path):
+    """Copies the recording; `say` gives what to write, as (data, time), in place of a message."""
 
-    from thermal_fusion_ros.geometry.reconstruction_bag import PosedBag
+    def copy(say):
+        from rosbags.highlevel import AnyReader
 
-    def broken(bag):
-        raise AnyReaderError("CDR")
+        path = tmp_path / "copy.mcap"
+        with AnyReader([recorded.source.path]) as reader, BagWriter(path) as writer:
+            for connection, stamp, data in reader.messages():
+                for said, said_at in say(connection.topic, bytes(data), stamp):
+                    writer.write_serialized(connection.topic, connection.msgtype, said, said_at)
+        return open_source(path)
 
-    monkeypatch.setattr(PosedBag, "transforms", broken)
-    source = open_source(recorded.source.path)
-    assert source.transforms().tracks == {}
-    assert any("TF is left out" in problem for problem in source.problems)
+    return copy
+
+
+def test_of_tf_only_the_messages_that_cannot_be_decoded_are_left_out_and_told(recorded, copied):
+    def and_broken(topic, data, stamp):
+        yield data, stamp
+        if topic == "/tf":
+            yield data[:-9], stamp
+
+    source = copied(and_broken)
+    told, whole = source.transforms(), recorded.source.transforms()
+    lengths = [{name: len(track) for name, track in tree.tracks.items()} for tree in (told, whole)]
+    assert lengths[0] == lengths[1]
+    assert lengths[0]["base_link"] == 4
+    assert len(source.problems) == 1
+    assert "/tf: 4 messages not decoded; first: " in source.problems[0]
+
+
+def test_what_moves_long_after_the_first_picture_is_read_for_odometry_alone(copied):
+    """Long recordings take long to read; where a camera sits may be said late all the same."""
+    seconds = round(MOUNTING_S) + 1
+
+    def late(topic, data, stamp):
+        if topic != "/tf_static":
+            yield data, stamp
+        if topic == "/tf":  # its stamp's seconds are the bytes from 8 on
+            data = (
+                data[:8] + (int.from_bytes(data[8:12], "little") + seconds).to_bytes(4, "little") + data[12:]
+            )
+        if topic.startswith("/tf"):
+            yield data, stamp + seconds * 10**9
+
+    source, trees = copied(late), []
+    transforms = source.transforms
+    source.transforms = lambda *given: trees.append(transforms(*given)) or trees[-1]
+    for frame, poses in (("", 4), (MAP, 8)):
+        listener = Listener()
+        run_offline(source, Config().with_values({"depth.odometry_frame": frame}), listener)
+        assert len(trees[-1].tracks["base_link"]) == poses
+        assert listener.rig is not None
+        assert listener.down is not None
+        assert source.problems == []
+
+
+def unregistered(source):
+    """The recording without a word on where the thermal camera is."""
+    source = Loaded(source)
+    source.transforms = lambda *_: FrameTree()
+    return source
+
+
+def alignment_notes(source, counters=None, **registration):
+    listener = Listener()
+    listener.registration_counters.update(counters or {})
+    config = Config().with_values({f"registration.{name}": value for name, value in registration.items()})
+    return [note for note in run_offline(source, config, listener).notes if "registration." in note]
+
+
+def test_pictures_that_are_taken_as_registered_are_told_with_the_remedy(recorded):
+    (note,) = alignment_notes(unregistered(recorded.source))
+    assert "taken as registered" in note
+    assert "TF of the recording" in note
+    assert "registration.rig" in note
+    bare = unregistered(recorded.source)
+    bare.camera_info = {}
+    (note,) = alignment_notes(bare)
+    assert "camera_info of both cameras" in note
+    for said in (
+        {"level": "none"},
+        {"matrix": "1 0 0 0 1 0 0 0 1"},
+        {"thermal_in_rgb": "0.1 0 0 0 0 0 1"},
+    ):
+        assert alignment_notes(unregistered(recorded.source), **said) == []
+
+
+@pytest.mark.parametrize(
+    ("counters", "registration", "words"),
+    [
+        ({"plane": 4}, {}, ["no depth in metres", "were 10 m away", "depth.camera_height_m"]),
+        ({"plane": 4}, {"plane_distance_m": 0.0}, ["infinitely far"]),
+        ({"plane": 1, "depth": 3}, {}, []),
+        ({"plane": 4}, {"level": "plane"}, []),
+        ({"online": 1, "none": 3}, {"level": "online"}, ["3 of 4 pairs", "too little structure", "as it is"]),
+        ({"online": 4}, {"level": "online"}, []),
+    ],
+)
+def test_an_alignment_that_is_guessed_is_told_with_the_remedy(recorded, counters, registration, words):
+    notes = alignment_notes(recorded.source, counters, **registration)
+    assert len(notes) == bool(words)
+    for word in words:
+        assert word in notes[0]

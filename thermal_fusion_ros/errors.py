@@ -11,3 +11,7 @@ class InputError(ValueError):
 
 class FrozenError(InputError):
     """The thermal camera repeats a frame (its shutter is closed) and the configuration says not to fuse such frames."""
+
+
+class EngineError(InputError):
+    """No backend can run the network for pictures of this size."""

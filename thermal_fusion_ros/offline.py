@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -16,13 +17,21 @@ from thermal_fusion_ros.geometry.mounting import down_of_pose
 from thermal_fusion_ros.geometry.poses import FrameTree, PoseError, PoseOf, poses_in
 from thermal_fusion_ros.replay_report import ReplayReport, engine_notes
 from thermal_fusion_ros.sensing.pairing import Pair, PairerLike, Stream, make_pairer
-from thermal_fusion_ros.sensing.rig_assembly import RigAssembly
+from thermal_fusion_ros.sensing.rig_assembly import WAITING, RigAssembly
 
 if TYPE_CHECKING:
     from thermal_fusion_ros.bags.sinks import Sink
     from thermal_fusion_ros.bags.source import Source
-    from thermal_fusion_ros.config import Config
+    from thermal_fusion_ros.config import Config, RegistrationConfig
     from thermal_fusion_ros.pipeline import Pipeline
+    from thermal_fusion_ros.sensing.camera import CalibrationError
+
+MOUNTING_S = 10.0  # of /tf: where cameras sit is asked once, at the first picture, and often said again
+UNKNOWN_RIG = {
+    "waiting_camera_info": "the recording does not have the camera_info of both cameras",
+    "waiting_transform": "TF of the recording does not say where the thermal camera was at the first picture "
+    "(registration.thermal_in_rgb does)",
+}
 
 
 def run_offline(
@@ -41,10 +50,10 @@ def run_offline(
     nothing.
     """
     report = ReplayReport(source.name, "offline", sent={"rgb": 0, "thermal": 0})
-    tree = source.transforms()
-    tell_cameras(source, config, pipeline, tree)
-    pairer = make_pairer(config.sync)
     world = config.depth.odometry_frame if config.depth.enabled else ""
+    tree = source.transforms() if world else source.transforms(MOUNTING_S)
+    problem = tell_cameras(source, config, pipeline, tree)
+    pairer = make_pairer(config.sync)
     fuser = _Fuser(pipeline, sinks, report, poses_in(world, tree))
     try:
         for _ in range(loops):
@@ -63,6 +72,8 @@ def run_offline(
     report.engine = pipeline.engine_name
     report.notes += engine_notes(pipeline.engine_refused)
     report.notes += source.problems
+    if report.published:
+        report.notes += _alignment_notes(config, problem, pipeline.registration_counters)
     if world and fuser.unplaced:
         report.notes.append(
             f"{fuser.unplaced} of {report.pairs_in} pairs: TF of the recording does not say where the camera was in "
@@ -72,10 +83,12 @@ def run_offline(
     return report
 
 
-def tell_cameras(source: Source, config: Config, pipeline: Pipeline, tree: FrameTree) -> None:
+def tell_cameras(
+    source: Source, config: Config, pipeline: Pipeline, tree: FrameTree
+) -> CalibrationError | None:
     """What the recording and its TF (`tree`) say about the cameras and how they are mounted.
 
-    The configuration goes before it, as on a robot.
+    The configuration goes before it, as on a robot. Returns what is missing for the rig, or wrong with it.
     """
     assembly = RigAssembly(config.registration)
     for name, info in source.camera_info.items():
@@ -91,6 +104,42 @@ def tell_cameras(source: Source, config: Config, pipeline: Pipeline, tree: Frame
     if config.depth.base_frame and camera is not None and camera.frame_id:
         with suppress(PoseError):
             pipeline.set_down(down_of_pose(tree.lookup(config.depth.base_frame, camera.frame_id, stamp)))
+    return assembly.problem
+
+
+def _alignment_notes(config: Config, problem: CalibrationError | None, counters: Counter[str]) -> list[str]:
+    """A line where pairs were fused though nobody knows how thermal lies on the RGB pictures.
+
+    `counters`: pairs by how they were registered.
+    """
+    registration = config.registration
+    guesses = registration.level == "auto" and not registration.matrix
+    if guesses and problem is not None and problem.reason in WAITING:
+        return [
+            "thermal is taken as registered and only stretched to the RGB picture: "
+            f"{UNKNOWN_RIG.get(problem.reason, problem)}; if it is not registered, set registration.rig (the file of "
+            "`thermal-fusion calibrate`) or registration.level=online; if it is, registration.level=none"
+        ]
+    if registration.level in ("auto", "depth") and counters["plane"] > 1 and not counters["depth"]:
+        return [_plane_note(registration, depth_enabled=config.depth.enabled)]
+    guessed = counters["none"] + counters["homography"]
+    if registration.level == "online" and guessed:
+        held = "by registration.matrix alone" if registration.matrix else "as it is"
+        return [
+            f"{guessed} of {guessed + counters['online']} pairs: registration.level=online found too little structure "
+            f"that both spectra share, thermal was laid over {held}; registration.rig (the file of "
+            "`thermal-fusion calibrate`) needs none"
+        ]
+    return []
+
+
+def _plane_note(config: RegistrationConfig, *, depth_enabled: bool) -> str:
+    far = f"{config.plane_distance_m:g} m" if config.plane_distance_m else "infinitely far"
+    metres = "depth.camera_height_m" if depth_enabled else "depth.enabled=true"
+    return (
+        f"no depth in metres: thermal was laid over as if everything were {far} away, and is off where it is not; set "
+        f"{metres}, or the distance that matters (registration.plane_distance_m)"
+    )
 
 
 def _pairs(

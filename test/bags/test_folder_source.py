@@ -105,6 +105,21 @@ def test_one_of_several_videos_is_chosen(tmp_path: Path, make_video: Make) -> No
     assert len(list(source)) == 4
 
 
+@pytest.mark.parametrize("others", [[], ["other"]], ids=["alone", "chosen"])
+@pytest.mark.parametrize("twice", ["visible", "infrared"])
+def test_a_video_that_a_folder_has_twice_is_refused_by_name(
+    tmp_path: Path, make_video: Make, twice: str, others: list[str]
+) -> None:
+    for clip in ("drive", *others):
+        for sub in ("visible", "infrared"):
+            make_video(tmp_path / sub / f"{clip}.avi", 1)
+    make_video(tmp_path / twice / "drive.mkv", 2)
+    with pytest.raises(InputError, match=rf"{twice}: has the video drive twice: drive\.avi and drive\.mkv"):
+        open_source(tmp_path, clip="drive" if others else "")
+    if others:
+        assert len(list(open_source(tmp_path, clip="other"))) == 2
+
+
 def test_broken_video(tmp_path: Path, make_video: Make) -> None:
     make_video(tmp_path / "visible" / "x.avi", 2)
     (tmp_path / "infrared").mkdir()

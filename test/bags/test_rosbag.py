@@ -213,6 +213,22 @@ def test_undecodable_images_are_counted_once(tmp_path: Path) -> None:
     assert "/rgb/image_raw: 3 images not decoded" in source.problems[0]
 
 
+def test_a_pass_that_ended_early_does_not_count_again_what_could_not_be_decoded(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / "images.mcap")
+    with AnyReader([path]) as reader, BagWriter(tmp_path / "bag.mcap") as writer:
+        for connection, stamp, data in reader.messages():
+            writer.write_serialized(connection.topic, connection.msgtype, b"\0\1\0\0?", stamp - 1)
+            writer.write_serialized(connection.topic, connection.msgtype, data, stamp)
+    source = open_source(tmp_path / "bag.mcap")
+    next(source.arrivals())
+    assert [problem.partition(" not")[0] for problem in source.problems] == [
+        f"{source.path}: /rgb/image_raw: 1 image"
+    ]
+    for _ in range(2):
+        assert len(list(source)) == 6
+        assert ["3 images not decoded" in problem for problem in source.problems] == [True, True]
+
+
 def test_empty_bag(tmp_path: Path) -> None:
     with BagWriter(tmp_path / "folder"):
         pass
@@ -473,4 +489,18 @@ def test_a_camera_info_that_cannot_be_decoded_is_reported_and_the_images_are_rea
     assert len(list(source)) == 6
     assert source.camera_info == {}
     assert len(source.problems) == 1
-    assert "/rgb/camera_info: not decoded" in source.problems[0]
+    assert "/rgb/camera_info: 1 message not decoded" in source.problems[0]
+
+
+def test_the_first_camera_info_that_can_be_decoded_is_taken(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / "bag.mcap") as writer:
+        for stamp in (1, 2):
+            writer.write_serialized("/rgb/camera_info", "sensor_msgs/msg/CameraInfo", b"\0\1\0\0?", stamp)
+        writer.write("/rgb/camera_info", camera_info(writer, focal=500.0), 3)
+        writer.write_image("/rgb/image_raw", colour_picture(0), stamp_ns=3, frame_id="cam")
+        writer.write_image("/thermal/image_raw", grey_picture(0), stamp_ns=3, frame_id="cam")
+    source = open_source(tmp_path / "bag.mcap")
+    assert source.camera_info["rgb"].k[0] == 500.0
+    source.transforms()  # reads them again
+    assert len(source.problems) == 1
+    assert "/rgb/camera_info: 2 messages not decoded" in source.problems[0]

@@ -27,6 +27,7 @@ class AddingPipeline:
         self.engine_name = "adding"
         self.engine_refused: list[str] = []
         self.counters: Counter[str] = Counter()
+        self.registration_counters: Counter[str] = Counter()
         type(self).made.append(self)
 
     def reset(self) -> None:

@@ -76,3 +76,14 @@ def test_a_folder_that_cannot_be_made_is_named(rounds, tmp_path, capsys, monkeyp
     )
     assert main(["average", *rounds, "--out", str(tmp_path / "new/mean.safetensors")]) == 2
     assert f"{tmp_path / 'new'}: not a folder that can be written: disk full" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(rounds, tmp_path, capsys, full_disk):
+    out = tmp_path / "mean.safetensors"
+    out.write_bytes(b"what was there")
+    with full_disk(10_000):
+        assert main(["average", *rounds, "--out", str(out)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"thermal-fusion: {out}: not written: File too large; make room")
+    assert out.read_bytes() == b"what was there"
+    assert not list(tmp_path.glob("*.partial"))

@@ -44,6 +44,16 @@ def test_wrong_options_are_one_line_and_code_2(
     assert not list(tmp_path.glob("mesh*"))
 
 
+@pytest.mark.parametrize(
+    ("option", "name"), [("--out", "mesh.ply"), ("--out", "mesh.png"), ("--json", "mesh.json")]
+)
+def test_results_that_cannot_be_written_are_refused_before_anything_is_read(tmp_path, capsys, option, name):
+    (tmp_path / name).mkdir()
+    results = ["--out", str(tmp_path / "mesh.ply"), "--json", str(tmp_path / "mesh.json")]
+    assert main(["reconstruct", str(tmp_path / "no.mcap"), *results]) == 2
+    assert f"{option} {tmp_path / name}: is a folder" in capsys.readouterr().err
+
+
 def test_a_recording_that_is_none(tmp_path, capsys):
     assert main(["reconstruct", str(tmp_path / "no.mcap"), "--out", str(tmp_path / "mesh.ply")]) == 2
     assert "no such file" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import torch
 from thermal_fusion_ros.config import EngineConfig
 from thermal_fusion_ros.engine import base, choice
 from thermal_fusion_ros.engine.cache import EngineCache
-from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.errors import EngineError, InputError
 from thermal_fusion_ros.models.cross_attention import CrossAttentionFusion
 from thermal_fusion_ros.models.depth import DepthNet
 from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
@@ -98,7 +98,7 @@ def test_no_backend_at_all(graph, monkeypatch):
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(base, "BACKENDS", {"openvino": broken, "torch": broken})
-    with pytest.raises(InputError, match="no backend works for 96x64: openvino: out of memory; torch"):
+    with pytest.raises(EngineError, match="no backend works for 96x64: openvino: out of memory; torch"):
         base.build(graph, *SIZE, EngineConfig(device="cpu"))
 
 

@@ -102,6 +102,16 @@ def test_a_bad_size_is_named(size, capsys):
     assert size in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["bench.json", "bench.png"])
+def test_numbers_and_plot_that_cannot_be_written_are_refused_before_anything_is_timed(
+    name, tmp_path, capsys, monkeypatch
+):
+    (tmp_path / name).mkdir()
+    monkeypatch.setattr(benchmark, "run", lambda *_, **__: pytest.fail("timed"))
+    assert main(["bench", "--json", str(tmp_path / "bench.json")]) == 2
+    assert f"--json {tmp_path / name}: is a folder" in capsys.readouterr().err
+
+
 def test_a_table_over_sizes(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(benchmark, "BACKENDS", ("torch-eager", "torch"))
     path = tmp_path / "bench.json"

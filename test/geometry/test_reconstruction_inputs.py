@@ -21,6 +21,7 @@ from .rooms import (
     look,
     off_surface,
     record,
+    stamp_of,
 )
 
 THERMAL = CameraModel(80, 60, np.array([[70.0, 0, 40.0], [0, 70.0, 29.0], [0, 0, 1]]))
@@ -309,6 +310,54 @@ def test_bad_frames_are_left_out_and_counted_by_reason(tmp_path, capsys):
     assert counted["skipped"] == {"undecodable": 1, "no_depth": 1, "no_partner": 2}
     assert counted["in"] == 8 == counted["used"] + sum(counted["skipped"].values())
     assert "mono8" in capsys.readouterr().err
+
+
+BROKEN = b"\0\1\0\0?"
+
+
+@pytest.mark.parametrize(
+    ("topic", "kind", "settings"),
+    [
+        ("/tf", "tf2_msgs/msg/TFMessage", {}),
+        ("/odom", "nav_msgs/msg/Odometry", {"poses": "odometry"}),
+        ("/depth/camera_info", "sensor_msgs/msg/CameraInfo", {}),
+        ("/depth/image_raw", "sensor_msgs/msg/Image", {}),
+    ],
+)
+def test_messages_that_cannot_be_decoded_are_left_out_and_counted(tmp_path, capsys, topic, kind, settings):
+    def broken_first(out, depth, stamp):
+        if stamp == stamp_of(0):
+            for early in (2, 1):
+                out.writer.write_serialized(topic, kind, BROKEN, stamp - early)
+        out.image("/depth/image_raw", depth, stamp)
+
+    code, report, vertices = reconstruct(
+        record(tmp_path / "a.mcap", depth=broken_first, **settings), tmp_path
+    )
+    assert (code, report["frames"]["used"]) == (0, FRAMES)
+    assert np.median(off_surface(places(vertices))) < 0.005
+    error = capsys.readouterr().err
+    assert f"{topic}: 2 messages not decoded; first: " in error
+    assert error.count("\n") == 1
+
+
+def test_where_depth_is_estimated_tf_that_cannot_be_decoded_is_told_once(tmp_path):
+    from thermal_fusion_ros.bags import open_source
+    from thermal_fusion_ros.config import Config
+    from thermal_fusion_ros.geometry.reconstruction_input import open_input
+    from thermal_fusion_ros.geometry.reconstruction_poses import PoseOptions
+
+    def pairs(out, index, pose, points):
+        rgb_too(out, index, pose, points)
+        thermal_too(out, index, pose, points)
+        out.writer.write_serialized("/tf", "tf2_msgs/msg/TFMessage", BROKEN, stamp_of(index))
+        out.info("/rgb/camera_info", stamp_of(index))
+
+    bag = record(tmp_path / "a.mcap", depth=lambda *_: None, more=pairs)
+    given = open_input(bag, Config(), PoseOptions(), open_pairs=lambda: open_source(bag))
+    assert given.depth == "pipeline"
+    (problem,) = given.frames.problems
+    assert f"/tf: {FRAMES} messages not decoded" in problem
 
 
 def test_frames_without_a_pose_are_counted(tmp_path):

@@ -99,6 +99,15 @@ def test_broken_files_are_named(saved, tmp_path):
         assert str(broken) in str(caught.value)
 
 
+def test_on_a_full_disk_the_weights_that_were_there_stay_whole(saved, full_disk):
+    path, model, centred = saved
+    before = path.read_bytes()
+    with full_disk(10_000), pytest.raises(InputError) as caught:
+        save_fusion(path, model, ["person", "car", "dog"], centred, {"step": 2})
+    assert str(caught.value).startswith(f"{path}: not written: File too large; make room")
+    assert [file.read_bytes() for file in path.parent.iterdir()] == [before]
+
+
 def test_shipped_weights_are_small_half_precision_and_described():
     path = shipped("cross_attention")
     assert path.stat().st_size < 8_000_000

@@ -15,7 +15,7 @@ from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
-from thermal_fusion_ros.errors import InputError  # noqa: E402
+from thermal_fusion_ros.errors import EngineError, InputError  # noqa: E402
 from thermal_fusion_ros.ros import report  # noqa: E402
 
 from .bench import image  # noqa: E402
@@ -356,6 +356,22 @@ def test_a_frame_that_wakes_the_node_and_finds_no_partner_is_counted(bench):
     cameras.send(cameras.rgb, image(rgb_picture(), "rgb8", cameras.stamp))
     bench.until(lambda: bench.part("rgb").values.get("unused.expired") == "1", "the frame counted")
     bench.check_sums()
+
+
+def test_an_engine_that_cannot_be_built_is_reported_until_it_can(bench):
+    bench.node()
+    bench.listen(Image, "/fused/image_raw")
+    cameras = bench.cameras()
+    bench.pipeline.fault = EngineError("engine: no backend works for 64x48: torch: out of memory")
+    cameras.pair(1)
+    bench.settle()
+    bench.until(lambda: bench.part("engine").level == ERROR, "the failure")
+    told = "building the engine for 64x48 failed: engine: no backend works for 64x48: torch: out of memory; "
+    assert bench.part("engine").message == told + "there is no other"
+    assert bench.part("engine").values["state"] == bench.part("engine").message
+    cameras.pair(2)
+    bench.until(lambda: bench.part("engine").level == OK, "the engine")
+    assert bench.part("engine").values["state"] == "ready"
 
 
 def test_shutter_and_a_slow_engine_are_reported(bench, monkeypatch):

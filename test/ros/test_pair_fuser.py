@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from thermal_fusion_ros.config import Config
-from thermal_fusion_ros.errors import FrozenError, InputError
+from thermal_fusion_ros.errors import EngineError, FrozenError, InputError
 from thermal_fusion_ros.frames import ThermalKind
 from thermal_fusion_ros.ros.log_limiter import LogLimiter
 from thermal_fusion_ros.ros.pair_fuser import PairFuser, Received
@@ -138,6 +138,63 @@ def test_pairs_that_wait_for_an_engine_to_be_built_say_so(rig):
     rig.pipeline.gate.set()
     rig.settle()
     assert (rig.fuser.state, rig.fuser.building) == ("ready", False)
+
+
+NO_BACKEND = "engine: no backend works for 64x48: torch: out of memory"
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (EngineError(NO_BACKEND), f"building the engine for 64x48 failed: {NO_BACKEND}"),
+        (
+            RuntimeError("device lost\nby torch"),
+            "building the engine for 64x48, or fusing its first pair, failed: device lost",
+        ),
+    ],
+)
+def test_an_engine_that_cannot_be_built_is_told_until_it_can(rig, fault, told):
+    rig.pipeline.fault = fault
+    rig.submit(1)
+    rig.settle()
+    assert rig.fuser.state == f"{told}; there is no other"
+    assert (rig.fuser.build_failed, rig.fuser.building) == (True, False)
+    rig.submit(2)
+    rig.settle()
+    assert (rig.fuser.build_failed, rig.fuser.state) == (False, "ready")
+
+
+def test_where_another_size_cannot_be_built_it_is_told_which_engine_goes_on(rig):
+    rig.submit(1)
+    rig.settle()
+    larger = fields(rgb_picture(2, 96, 128), "rgb8", 2 * MS)
+    rig.pipeline.fault = EngineError("engine: no backend works for 128x96: torch: out of memory")
+    rig.submit(2, **larger)
+    rig.settle()
+    assert rig.fuser.state.startswith("building the engine for 128x96 failed: engine: no backend works")
+    assert rig.fuser.state.endswith("; fake goes on for 64x48")
+    rig.submit(3)
+    rig.settle()
+    assert rig.fuser.state == "ready"
+
+
+def test_an_engine_that_was_given_up_for_others_and_cannot_be_built_again_is_told(rig):
+    rig.submit(1)
+    rig.settle()
+    rig.pipeline.fault = EngineError(NO_BACKEND)
+    rig.submit(2)
+    rig.settle()
+    assert rig.fuser.state == f"building the engine for 64x48 failed: {NO_BACKEND}; there is no other"
+
+
+def test_an_engine_that_could_not_be_made_ready_without_a_subscriber_is_told(rig, monkeypatch):
+    def refuse(height, width):
+        raise EngineError(NO_BACKEND)
+
+    monkeypatch.setattr(rig.pipeline, "prepare", refuse)
+    rig.outputs.subscribers = 0
+    rig.submit(1)
+    wait_until(lambda: rig.fuser.state.endswith("there is no other"), "the failure")
 
 
 def test_without_a_subscriber_nothing_is_fused_but_the_engine_is_made_ready_once(rig):

@@ -13,10 +13,12 @@ pytest.importorskip("open3d", reason="the simulator needs open3d")
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
+from thermal_fusion_ros.config import SimulationConfig
 from thermal_fusion_ros.ros.simulator_node import Schedule, SimulatorNode
 
 PATIENCE_S = 60.0
@@ -96,6 +98,53 @@ def test_a_bad_condition_is_refused_by_name(context):
     overrides = [Parameter("simulation.condition", value="rain")]
     with pytest.raises(InputError, match="rain"):
         SimulatorNode(context=context, parameter_overrides=overrides)
+
+
+def test_what_it_was_given_is_what_its_parameters_say(context):
+    given = {**SETTINGS, "width": 80}
+    overrides = [Parameter(f"simulation.{name}", value=value) for name, value in given.items()]
+    others = [
+        Parameter("clock", value=True),
+        Parameter("simulation.baseline_m", value=0),
+    ]  # whole, for a float
+    node = SimulatorNode(context=context, parameter_overrides=[*overrides, *others], namespace="/told")
+    try:
+        told = {name: p.value for name, p in node.get_parameters_by_prefix("simulation").items()}
+        assert told.items() >= {**given, "quality": "live", "baseline_m": 0.0, "seed": 0}.items()
+        assert node.get_parameter("clock").value is True
+        assert node.simulator.config == SimulationConfig(**told)
+    finally:
+        node.close()
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("simulation.width:=wide", "simulation.width: 'wide' is not a int (default: 640)"),
+        ("simulation.rgb_rate_hz:=1000.0", "simulation.rgb_rate_hz: 1000.0 is outside [0.1, 240] Hz"),
+        (
+            "simulation.world:=moon",
+            "simulation.world: 'moon' is not one of street, trail, corridor, warehouse",
+        ),
+        ("clock:=3", "clock: 3 is not a bool (default: False)"),
+    ],
+)
+def test_a_bad_parameter_ends_it_with_one_line_and_code_2(argument, words):
+    command = [sys.executable, "-m", "thermal_fusion_ros.ros.simulator_node", "--ros-args", "-p", argument]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 2
+    assert (done.stdout + done.stderr).splitlines() == [f"simulator: {words}"]
+
+
+def test_a_misspelt_name_is_pointed_out(context, monkeypatch):
+    lines = []
+    monkeypatch.setattr(RcutilsLogger, "warning", lambda self, text: lines.append(text))
+    overrides = [Parameter(f"simulation.{name}", value=value) for name, value in SETTINGS.items()]
+    others = [Parameter("simulation.wold", value="trail"), Parameter("sync.tolerance_s", value=0.1)]
+    node = SimulatorNode(context=context, parameter_overrides=[*overrides, *others], namespace="/misspelt")
+    node.close()
+    assert "simulation.wold: no such parameter; did you mean simulation.world?" in lines
+    assert not any("sync" in line for line in lines)  # of the fusion node, in the same file
 
 
 ASKED_TO_END = """

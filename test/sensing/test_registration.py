@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -107,6 +109,33 @@ def test_plane_is_exact_at_its_distance(distance):
     valid = registrar(coordinates(rig().thermal)[0]).valid
     error = np.abs(found - true)[valid == 255]  # at the rim, half a pixel may be missing
     assert np.percentile(error, 99) < 0.2
+
+
+def with_thermal_lens(d: list[float]) -> Rig:
+    return replace(rig(), thermal=CameraModel(320, 256, K_THERMAL, d, name="thermal"))
+
+
+def test_a_thermal_lens_that_does_not_reach_its_rim_is_exact_where_it_reaches():
+    lens = with_thermal_lens([-1.2, 0, 0, 0, 0])
+    rows, columns = np.mgrid[:256, :320]
+    rim = (rows % 255 == 0) | (columns % 319 == 0)
+    seen = np.isfinite(lens.thermal.unproject(lens.thermal.pixel_grid())).all(axis=1).reshape(256, 320)
+    assert not seen[rim].any()
+    registrar = Registrar(RegistrationConfig(level="plane", plane_distance_m=3.0), lens)
+    found, true = sampled(registrar, lens.thermal), expected(lens, np.full((240, 320), 3.0))
+    valid = registrar(coordinates(lens.thermal)[0]).valid
+    assert (valid == 255).mean() > 0.1
+    assert np.percentile(np.abs(found - true)[valid == 255], 99) < 0.5  # it bends that much within a pixel
+    assert valid[np.isnan(true).any(axis=2)].max() < 10
+
+
+def test_a_thermal_lens_that_reaches_no_pixel_is_refused_by_name():
+    registrar = Registrar(RegistrationConfig(level="plane"), with_thermal_lens([-1e5, 0, 0, 0, 0]))
+    with pytest.raises(
+        CalibrationError, match=r"^thermal: the distortion leaves no pixel .*calibrate"
+    ) as caught:
+        registrar(np.zeros((256, 320), np.uint8))
+    assert caught.value.reason == "no_rays"
 
 
 def test_without_depth_the_depth_level_falls_back_to_the_plane():

@@ -1,3 +1,8 @@
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import fields, replace
 
 import numpy as np
@@ -91,6 +96,44 @@ def test_workers_give_the_same_samples(tmp_path):
     for cache in (None, tmp_path):
         together = list(SimulatedDataset(SPEC, cache).samples(workers=2))
         assert all(_same(a, b) for a, b in zip(alone, together, strict=True))
+
+
+RENDERING = """
+import sys
+from pathlib import Path
+from thermal_fusion_ros.simulation.dataset import DatasetSpec, SimulatedDataset
+
+spec = DatasetSpec(count=600, width=64, height=48, worlds=("corridor",), quality="live")
+try:
+    print("begun", flush=True)
+    for sample in SimulatedDataset(spec, Path(sys.argv[1])).samples(workers=2):
+        pass
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rendering", [False, True], ids=["workers start", "workers render"])
+def test_an_interrupt_ends_the_workers_soon_and_without_a_word(tmp_path, rendering):
+    command = [sys.executable, "-c", RENDERING, str(tmp_path)]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a terminal's Ctrl-C goes to the whole group
+    ) as process:
+        assert process.stdout.readline() == "begun\n"
+        deadline = time.monotonic() + 60
+        while rendering and not list(tmp_path.glob("*/*.npz")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0 if rendering else 1.0)
+        os.killpg(process.pid, signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (130, "")
+    assert len(list(tmp_path.glob("*/*.npz"))) < 2 * DatasetSpec.per_world
+    assert not list(tmp_path.glob("*/.*"))
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rosbags.highlevel import AnyReader
+from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.typesys import Stores, get_typestore
 
 from thermal_fusion_ros.bags.mcap_recovery import RecoveringReader
@@ -31,6 +32,7 @@ class BagFile(Problems):
         """`path` is what it is called, `files` its storage in order of writing."""
         super().__init__()
         self.path, self.files = path, files
+        self._undecoded: dict[str, tuple[int, str]] = {}  # by topic: the most of one pass, and what was told
 
     @contextmanager
     def open(self) -> Iterator[AnyReader]:
@@ -51,14 +53,53 @@ class BagFile(Problems):
         finally:
             reader.close()
 
-    def messages(self, reader: AnyReader, connections: Sequence[Connection]) -> Iterator[Message]:
-        """The messages of `connections` (none: no message) up to the first damage, which is reported."""
+    def messages(
+        self,
+        reader: AnyReader,
+        connections: Sequence[Connection],
+        start_ns: int | None = None,
+        stop_ns: int | None = None,
+    ) -> Iterator[Message]:
+        """The messages of `connections` (none: no message) up to the first damage, which is reported.
+
+        `start_ns`, `stop_ns`: those recorded from the one on and before the other.
+        """
         if not connections:  # rosbags takes that for all
             return
         try:
-            yield from reader.messages(connections)
+            yield from reader.messages(connections, start_ns, stop_ns)
         except Exception as error:  # see open
             self.report(f"{self.path}: damaged, the rest is left out: {error}")
+
+    def decoded(
+        self, reader: AnyReader, messages: Iterable[Message]
+    ) -> Iterator[tuple[Connection, int, Any]]:
+        """Messages with their content; those that can't be decoded are left out and counted."""
+        undecodable: Counter[str] = Counter()
+        for connection, logged_ns, raw in messages:
+            try:
+                content: Any = reader.deserialize(raw, connection.msgtype)
+            except AnyReaderError as error:
+                undecodable[connection.topic] += 1
+                self.report_undecoded(connection.topic, undecodable[connection.topic], error)
+                continue
+            yield connection, logged_ns, content
+
+    def report_undecoded(self, topic: str, count: int, error: Exception, what: str = "message") -> None:
+        """Note that this pass could not decode `count` of a topic so far: one line, with the first reason.
+
+        Told at once, for who reads the bag may stop; a line is replaced by that of a pass that got farther.
+        """
+        most, told = self._undecoded.get(topic, (0, ""))
+        if count <= most:
+            return
+        first = told.partition("; first: ")[2] or str(error)
+        line = f"{self.path}: {topic}: {count} {what}{'s' * (count > 1)} not decoded; first: {first}"
+        self._undecoded[topic] = count, line
+        if told in self.problems:
+            self.problems[self.problems.index(told)] = line
+        else:
+            self.report(line)
 
 
 def list_topics(connections: Sequence[Connection]) -> str:

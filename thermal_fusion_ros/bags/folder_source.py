@@ -6,6 +6,7 @@ import heapq
 import itertools
 import math
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -138,25 +139,40 @@ def _stamp(index: int, fps: float) -> int:
     return FIRST_STAMP_NS + round(index * SECOND_NS / fps)
 
 
-def _files(folder: Path, suffixes: frozenset[str]) -> dict[str, Path]:
+def _files(folder: Path, suffixes: frozenset[str]) -> dict[str, list[Path]]:
+    """By name without suffix: `a.mp4` and `a.avi` are both `a`."""
     files = (
         path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")
     )
-    return {path.stem: path for path in sorted(files, key=lambda path: natural_key(path.name))}
+    found: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in sorted(files, key=lambda path: natural_key(path.name)):
+        found[path.stem].append(path)
+    return dict(found)
 
 
-def _choose_videos(visible: dict[str, Path], thermal: dict[str, Path], clip: str) -> tuple[Path, Path]:
+def _only(name: str, videos: list[Path]) -> Path:
+    """Of two videos of one name nobody knows which is the partner of the other folder's."""
+    if len(videos) > 1:
+        files = " and ".join(path.name for path in videos)
+        raise InputError(f"{videos[0].parent}: has the video {name} twice: {files}; keep one")
+    return videos[0]
+
+
+def _choose_videos(
+    visible: dict[str, list[Path]], thermal: dict[str, list[Path]], clip: str
+) -> tuple[Path, Path]:
     if clip:
         if clip not in visible or clip not in thermal:
             both = [name for name in visible if name in thermal]
             raise InputError(
                 f"--clip {clip}: not a video of both folders; there are: {', '.join(both) or 'none'}"
             )
-        return visible[clip], thermal[clip]
+        return _only(clip, visible[clip]), _only(clip, thermal[clip])
     if len(visible) == len(thermal) == 1:
-        return next(iter(visible.values())), next(iter(thermal.values()))
+        (ours,), (theirs,) = visible.items(), thermal.items()
+        return _only(*ours), _only(*theirs)
     both = [name for name in visible if name in thermal]
-    folder = next(iter(visible.values())).parent
+    folder = next(iter(visible.values()))[0].parent
     if not both:
         raise InputError(f"{folder}: no video has a partner of the same name in the other folder")
     raise InputError(f"{folder}: holds {len(visible)} videos; choose one with --clip: {', '.join(both)}")

@@ -14,6 +14,7 @@ import numpy as np
 
 from thermal_fusion_ros.bags.source import thermal_kind
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.files import write_whole
 from thermal_fusion_ros.frames import FramePair, RgbFrame, ThermalFrame
 
 if TYPE_CHECKING:
@@ -134,19 +135,6 @@ def write_picture(path: Path, image: NDArray[Any]) -> None:
     except cv2.error as error:
         raise InputError(f"{path}: not written: {_reason(error)}") from error
     write_whole(path, data.tobytes())
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write all of a file or, where the disk is full, none of it. Raises `InputError` when that fails."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        try:
-            partial.write_bytes(data)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: not written: {_reason(error)}") from error
 
 
 def decode(path: Path, flags: int) -> NDArray[Any]:

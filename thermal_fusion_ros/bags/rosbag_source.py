@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -57,17 +58,15 @@ class RosbagSource(Recording):
         """Messages on both topics."""
         return self._frame_count
 
-    def transforms(self) -> FrameTree:
-        """By /tf and /tf_static."""
-        from thermal_fusion_ros.geometry.poses import FrameTree
+    def transforms(self, seconds: float = math.inf) -> FrameTree:
+        """By /tf and /tf_static. Raises `InputError` when `seconds` count from an image and none can be decoded."""
         from thermal_fusion_ros.geometry.reconstruction_bag import PosedBag
 
-        try:
-            bag = PosedBag(self.path, self._bag.files)
-            tree = bag.transforms()
-        except AnyReaderError as error:
-            self.report(f"{self.path}: TF is left out, it can't be decoded: {error}")
-            return FrameTree()
+        bag = PosedBag(self.path, self._bag.files)
+        until_ns = None
+        if math.isfinite(seconds):
+            until_ns = next(self.arrivals()).time_ns + round(seconds * SECOND_NS)
+        tree = bag.transforms(until_ns)
         for problem in bag.problems:
             self.report(problem)
         return tree
@@ -75,27 +74,21 @@ class RosbagSource(Recording):
     def arrivals(self) -> Iterator[Arrival]:
         """In the order of recording. Raises `InputError` when not one image can be decoded."""
         undecodable: Counter[str] = Counter()
-        first_error: dict[str, str] = {}
         time_ns = decoded = 0
-        try:
-            with self._bag.open() as reader:
-                topics = (self.rgb_topic, self.thermal_topic)
-                connections = [c for c in reader.connections if c.topic in topics]
-                for connection, logged_ns, raw in self._bag.messages(reader, connections):
-                    try:
-                        frame = self._frame(
-                            reader.deserialize(raw, connection.msgtype), connection, logged_ns
-                        )
-                    except (InputError, AnyReaderError) as error:
-                        undecodable[connection.topic] += 1
-                        first_error.setdefault(connection.topic, str(error))
-                        continue
-                    decoded += 1
-                    time_ns = max(time_ns, logged_ns)  # recovered files are in the order of writing
-                    yield Arrival(time_ns, frame)
-        finally:
-            for topic, count in undecodable.items():
-                self.report(f"{self.path}: {topic}: {count} images not decoded; first: {first_error[topic]}")
+        with self._bag.open() as reader:
+            topics = (self.rgb_topic, self.thermal_topic)
+            connections = [c for c in reader.connections if c.topic in topics]
+            for connection, logged_ns, raw in self._bag.messages(reader, connections):
+                try:
+                    frame = self._frame(reader.deserialize(raw, connection.msgtype), connection, logged_ns)
+                except (InputError, AnyReaderError) as error:
+                    topic = connection.topic
+                    undecodable[topic] += 1
+                    self._bag.report_undecoded(topic, undecodable[topic], error, "image")
+                    continue
+                decoded += 1
+                time_ns = max(time_ns, logged_ns)  # recovered files are in the order of writing
+                yield Arrival(time_ns, frame)
         if not decoded:
             raise InputError(self.problems[0] if self.problems else f"{self.path}: no image in it")
 
@@ -149,14 +142,10 @@ class RosbagSource(Recording):
         )
 
     def _first_camera_info(self, reader: AnyReader, topic: str) -> Any | None:
-        """The first CameraInfo beside an image topic (`a/image_raw` → `a/camera_info`)."""
+        """The first CameraInfo beside an image topic (`a/image_raw` → `a/camera_info`) that can be decoded."""
         base = topic.removesuffix("/compressed").rpartition("/")[0]
-        for connection in reader.connections:
-            if connection.topic == f"{base}/camera_info" and connection.msgtype == CAMERA_INFO:
-                for _, _, raw in self._bag.messages(reader, [connection]):
-                    try:
-                        return reader.deserialize(raw, connection.msgtype)
-                    except AnyReaderError as error:
-                        self.report(f"{self.path}: {connection.topic}: not decoded: {error}")
-                        return None
-        return None
+        beside = [
+            c for c in reader.connections if c.topic == f"{base}/camera_info" and c.msgtype == CAMERA_INFO
+        ]
+        infos = self._bag.decoded(reader, self._bag.messages(reader, beside))
+        return next((info for _, _, info in infos), None)

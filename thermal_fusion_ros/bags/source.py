@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
@@ -55,8 +56,11 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[RgbFrame | ThermalFrame]:
         """The frames of one pass alone."""
 
-    def transforms(self) -> FrameTree:
-        """Where frames were, by the recording's TF; empty where it has none."""
+    def transforms(self, seconds: float = math.inf) -> FrameTree:
+        """Where frames were, by the recording's TF; empty where it has none.
+
+        `seconds`: of what moves only so much after the first frame was recorded; long recordings take long to read.
+        """
 
 
 class Problems:
@@ -85,8 +89,9 @@ class Recording(Problems):
         """One pass; see :class:`Source`."""
         raise NotImplementedError
 
-    def transforms(self) -> FrameTree:
+    def transforms(self, seconds: float = math.inf) -> FrameTree:
         """None; see :class:`Source`."""
+        del seconds
         from thermal_fusion_ros.geometry.poses import FrameTree
 
         return FrameTree()
@@ -113,9 +118,9 @@ class Loaded(Recording):
         """Frames in memory."""
         return len(self.loaded)
 
-    def transforms(self) -> FrameTree:
+    def transforms(self, seconds: float = math.inf) -> FrameTree:
         """Those of what was loaded."""
-        return self._source.transforms()
+        return self._source.transforms(seconds)
 
     def arrivals(self) -> Iterator[Arrival]:
         """What was loaded."""

@@ -6,7 +6,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from thermal_fusion_ros.cli._options import add_config_options, progress, read_config, write_json
+from thermal_fusion_ros.cli._options import (
+    add_config_options,
+    check_writable,
+    progress,
+    read_config,
+    write_json,
+)
 from thermal_fusion_ros.errors import InputError
 
 SIZES = "320x240,480x360,640x480,800x600,1024x768,1280x1024"
@@ -38,6 +44,9 @@ def run(args: argparse.Namespace) -> int:
     width, height = parse_size(args.size)
     if args.frames < 1:
         raise InputError(f"--frames {args.frames}: must be at least 1")
+    if args.json:
+        for path in (args.json, args.json.with_suffix(".png")):
+            check_writable(path, "--json")
     config = read_config(args)
 
     from thermal_fusion_ros.evaluation import benchmark

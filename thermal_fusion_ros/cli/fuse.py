@@ -166,8 +166,9 @@ def write_depth(perception: Perception, out: Path, name: str) -> bool:
     """Write NAME_depth.npy and NAME_depth.png; returns whether the numbers are metres."""
     import numpy as np
 
-    from thermal_fusion_ros.bags.pictures import write_picture, write_whole
+    from thermal_fusion_ros.bags.pictures import write_picture
     from thermal_fusion_ros.evaluation.depth_picture import coloured
+    from thermal_fusion_ros.files import write_whole
     from thermal_fusion_ros.geometry.depth_filter import enlarged
 
     assert perception.relative_depth is not None

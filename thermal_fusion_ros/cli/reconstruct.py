@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from thermal_fusion_ros.cli._options import (
     add_config_options,
     add_source_options,
+    check_writable,
     progress,
     read_config,
     read_source,
@@ -75,6 +76,11 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--out {args.out}: name it FILE.ply")
     if args.every < 1:
         raise InputError(f"--every {args.every}: must be at least 1")
+    picture = args.out.with_suffix(".png")
+    for path in (args.out, picture):
+        check_writable(path, "--out")
+    if args.json:
+        check_writable(args.json, "--json")
     from thermal_fusion_ros.bags.pictures import write_picture
     from thermal_fusion_ros.bags.sinks import make_folder
     from thermal_fusion_ros.geometry.reconstruction import Grid, reconstruct
@@ -106,7 +112,6 @@ def run(args: argparse.Namespace) -> int:
         for problem in given.frames.problems:
             print(f"thermal-fusion: {problem}", file=sys.stderr)
     write_ply(args.out, made.mesh)
-    picture = args.out.with_suffix(".png")
     caption = _caption(args.source.name, made)
     write_picture(picture, render(made.mesh, made.path, caption, made.shown_k, PICTURE_PX))
     if args.json:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from thermal_fusion_ros.config import EngineConfig
 from thermal_fusion_ros.engine import choice
 from thermal_fusion_ros.engine.cache import EngineCache
-from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.errors import EngineError
 from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ def build(graph: PerceptionGraph, height: int, width: int, config: EngineConfig)
     """The backend asked for, or the fastest, that builds and agrees with eager torch; and why others did not.
 
     `auto` measures those that work once per machine, versions, graph and size; later starts go by what was found.
-    height and width in pixels, multiples of 32. Raises :class:`InputError` when none works.
+    height and width in pixels, multiples of 32. Raises :class:`EngineError` when none works.
     """
     refused: list[str] = []
     order, size = candidates(config), f"{width}x{height}"
@@ -151,8 +151,8 @@ def _working(
             yield name, engine
 
 
-def _none_works(size: str, refused: list[str]) -> InputError:
-    return InputError(f"engine: no backend works for {size}: {'; '.join(refused)}")
+def _none_works(size: str, refused: list[str]) -> EngineError:
+    return EngineError(f"engine: no backend works for {size}: {'; '.join(refused)}")
 
 
 def first_line(error: Exception) -> str:

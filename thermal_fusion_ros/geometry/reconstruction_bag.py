@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.highlevel import AnyReaderError
+from rosbags.highlevel import AnyReader
 
-from thermal_fusion_ros.bags.bag_file import CAMERA_INFO, COMPRESSED, IMAGE, BagFile, list_topics
+from thermal_fusion_ros.bags.bag_file import CAMERA_INFO, COMPRESSED, IMAGE, BagFile, Message, list_topics
 from thermal_fusion_ros.bags.source import SECOND_NS
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.geometry.poses import FrameTree, Track, pose_of_message
 from thermal_fusion_ros.messages import BadMessageError, image_from_message
 from thermal_fusion_ros.sensing.camera import CameraModel
+
+if TYPE_CHECKING:
+    from rosbags.interfaces import Connection
 
 TF, ODOMETRY = "tf2_msgs/msg/TFMessage", "nav_msgs/msg/Odometry"
 TRANSPORTS = ("", "/compressedDepth", "/compressed")
@@ -47,8 +50,9 @@ class PosedBag(BagFile):
             self._infos: dict[str, Any] = {}
             for connection in reader.connections:
                 if connection.msgtype == CAMERA_INFO and connection.msgcount:
-                    _, _, raw = next(iter(reader.messages([connection])))
-                    self._infos[connection.topic] = reader.deserialize(raw, connection.msgtype)
+                    first = next(self.decoded(reader, self.messages(reader, [connection])), None)
+                    if first is not None:
+                        self._infos[connection.topic] = first[2]
 
     def listing(self) -> str:
         """The topics, for an error message."""
@@ -92,11 +96,11 @@ class PosedBag(BagFile):
                 return model.rectified() if rectified else model
         return None
 
-    def transforms(self) -> FrameTree:
-        """Everything that /tf and /tf_static say, under any namespace."""
+    def transforms(self, until_ns: int | None = None) -> FrameTree:
+        """Everything that /tf and /tf_static say, under any namespace; /tf only as recorded before `until_ns`."""
         tree = FrameTree()
-        for topic, message, logged_ns in self._of_type(TF):
-            static = topic.endswith("tf_static")
+        for topic, message, logged_ns in self._of_type(TF, until_ns=until_ns):
+            static = _is_static(topic)
             for one in message.transforms:
                 try:
                     pose = pose_of_message(one.transform)
@@ -143,20 +147,27 @@ class PosedBag(BagFile):
         """The images of these topics in the order of recording."""
         with self.open() as reader:
             connections = [c for c in reader.connections if c.topic in topics]
-            for connection, logged_ns, raw in self.messages(reader, connections):
-                try:
-                    message: Any = reader.deserialize(raw, connection.msgtype)
-                except AnyReaderError as error:
-                    self.report(f"{self.path}: {connection.topic}: not decoded: {error}")
-                    continue
+            for connection, logged_ns, message in self.decoded(reader, self.messages(reader, connections)):
                 stamp = _stamp(message.header, logged_ns)
                 yield Picture(connection.topic, stamp, message.header.frame_id, message)
 
-    def _of_type(self, kind: str, topic: str = "") -> Iterator[tuple[str, Any, int]]:
+    def _of_type(
+        self, kind: str, topic: str = "", until_ns: int | None = None
+    ) -> Iterator[tuple[str, Any, int]]:
         with self.open() as reader:
             connections = [c for c in reader.connections if c.msgtype == kind and topic in ("", c.topic)]
-            for connection, logged_ns, raw in self.messages(reader, connections):
-                yield connection.topic, reader.deserialize(raw, connection.msgtype), logged_ns
+            messages = self._until(reader, connections, until_ns)
+            for connection, logged_ns, message in self.decoded(reader, messages):
+                yield connection.topic, message, logged_ns
+
+    def _until(
+        self, reader: AnyReader, connections: Sequence[Connection], until_ns: int | None
+    ) -> Iterator[Message]:
+        """Everything up to a moment, and what is static after it, too: few messages, which an index finds."""
+        yield from self.messages(reader, connections, stop_ns=until_ns)
+        if until_ns is not None:
+            static = [connection for connection in connections if _is_static(connection.topic)]
+            yield from self.messages(reader, static, start_ns=until_ns)
 
 
 def depth_from_message(message: Any) -> NDArray[np.float32]:
@@ -194,6 +205,10 @@ def _transported(message: Any) -> NDArray[np.float32]:
     a, b = data[4:_COMPRESSED_DEPTH_HEADER].view("<f4").astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         return _metres(np.where(image > 0, a / (image - b), np.nan))
+
+
+def _is_static(topic: str) -> bool:
+    return topic.endswith("tf_static")
 
 
 def _without_transport(topic: str) -> str:

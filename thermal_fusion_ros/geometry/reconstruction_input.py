@@ -96,6 +96,9 @@ def open_input(
     elif depth_topic and path.exists():
         raise InputError(f"--depth-topic {depth_topic}: {path} is no bag; leave it out")
     source = open_pairs()
+    if bag is not None:  # what TF and odometry lack is told with what the pictures do
+        source.problems += [problem for problem in bag.problems if problem not in source.problems]
+        bag.problems = source.problems
     rig = _rig(config)
     camera = _camera(source, rig)
     perceived = PerceivedFrames(

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.files import write_whole
 from thermal_fusion_ros.language.vocabulary import Vocabulary
 from thermal_fusion_ros.models.cross_attention import SEEN, CrossAttentionFusion
 from thermal_fusion_ros.models.depth import DepthNet
@@ -264,10 +265,7 @@ def _shapes(tensors: dict[str, Any]) -> dict[str, tuple[int, ...]]:
 
 
 def _write(path: Path, tensors: dict[str, Any], metadata: dict[str, str]) -> None:
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata)
-    partial.chmod(0o644)  # safetensors writes files that only their owner may read
-    partial.replace(path)
+    write_whole(path, save(tensors, metadata))
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:

@@ -21,7 +21,8 @@ thermal  received = used + waiting + sum of unused. Reasons: `short_data`, `enco
 output   ``subscribers``, ``rate_hz``, ``latency_stamp_ms.p50``, ``.p99`` (RGB stamp to published; absent where stamps
          are of another clock), ``latency_arrival_ms.p50``, ``.p99`` (arrival of the RGB message to published),
          ``stage_ms.<stage>`` (median)
-engine   ``name``, ``state``, ``refused.<n>`` (why a faster backend is not used), ``prompt``, ``count.<what>``
+engine   ``name``, ``state`` (`ready`, what is being built, or what could not be built and which engine goes on),
+         ``refused.<n>`` (why a faster backend is not used), ``prompt``, ``count.<what>``
 sync     ``measured_offset_ms``, ``measured_jitter_ms``, ``unexplained_offset_ms``, ``applied_offset_ms``,
          ``residual_ms``, ``waited_ms``, ``waited_worst_ms``, ``stamp_jumps.rgb``, ``stamp_jumps.thermal``,
          ``clock_jumps``, ``other_clock``

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from thermal_fusion_ros.bags.source import thermal_kind
 from thermal_fusion_ros.config import Config
-from thermal_fusion_ros.errors import FrozenError, InputError
+from thermal_fusion_ros.errors import EngineError, FrozenError, InputError
 from thermal_fusion_ros.frames import CAPTION, FramePair, Perception, RgbFrame, ThermalFrame
 from thermal_fusion_ros.geometry.poses import PoseOf
 from thermal_fusion_ros.messages import BadMessageError, rgb_from_message, thermal_from_message
@@ -158,7 +158,8 @@ class PairFuser:
         self._outputs: Outputs | None = None
         self._publishing = threading.Lock()  # held while outputs are used or changed
         self.building = False  # the engine, which takes a while
-        self._sizes: set[tuple[int, int]] = set()
+        self.build_failed = False
+        self._engines: dict[tuple[int, int], str] = {}  # their names, by size (height, width)
         self._last_stamp: int | None = None
         self._busy_since: float | None = None
         self._range_points: tuple[NDArray[np.float32], int] | None = None  # the newest, until the next pair
@@ -348,13 +349,13 @@ class PairFuser:
 
     def _process(self, frames: FramePair) -> Perception:
         height, width = frames.rgb.image.shape[:2]
-        with self._meeting((height, width)):
-            try:
+        try:
+            with self._meeting((height, width)):
                 perception = self._pipeline.process(frames)
-            except FrozenError:
-                self.frozen = True
-                self.frozen_frames += 1
-                raise _DroppedError("frozen") from None
+        except FrozenError:
+            self.frozen = True
+            self.frozen_frames += 1
+            raise _DroppedError("frozen") from None
         self.frozen, self.empty = perception.frozen, perception.empty
         self.frozen_frames += perception.frozen
         return perception
@@ -371,17 +372,36 @@ class PairFuser:
     @contextmanager
     def _meeting(self, size: tuple[int, int]) -> Iterator[None]:
         """Around what builds the engine if `size` (height, width) is new to it: tells why pairs have to wait."""
-        if size in self._sizes:
-            yield
-            return
-        self.building = True
-        self.state = f"building the engine for {size[1]}x{size[0]}"
+        new, failure = size not in self._engines, None
+        if new:
+            self.building = True
+            self.state = f"building the engine for {_named(size)}"
         try:
             yield
-            self._sizes.add(size)
+            if new:
+                self._engines[size] = self._pipeline.engine_name
+        except Exception as error:
+            # Other bad input is a pair's, found when the engine is there. An engine that was there may be built again.
+            if isinstance(error, EngineError) or (new and not isinstance(error, InputError)):
+                self._engines.pop(size, None)
+                failure = error
+            raise
         finally:
-            self.building = False
-            self.state = "ready"
+            self.building, self.build_failed = False, failure is not None
+            self.state = "ready" if failure is None else self._without(size, failure)
+
+    def _without(self, size: tuple[int, int], failure: Exception) -> str:
+        """What to say when there is no engine for `size`."""
+        others = [f"{engine} goes on for {_named(other)}" for other, engine in self._engines.items()]
+        first = "" if isinstance(failure, EngineError) else ", or fusing its first pair,"
+        why = str(failure).strip().partition("\n")[0] or type(failure).__name__
+        rest = ", ".join(others) or "there is no other"
+        return f"building the engine for {_named(size)}{first} failed: {why}; {rest}"
+
+
+def _named(size: tuple[int, int]) -> str:
+    height, width = size
+    return f"{width}x{height}"
 
 
 class _DroppedError(Exception):

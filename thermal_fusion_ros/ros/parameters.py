@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rcl_interfaces.msg import (
@@ -53,25 +53,29 @@ def descriptor(parameter: Parameter) -> ParameterDescriptor:
 
 
 def declare(node: Node, warn: Callable[[str], object]) -> Config:
-    """Declare every parameter of `node`, which has been made with ``automatically_declare_parameters_from_overrides``.
+    """Declare every parameter of the fusion node; returns the configuration it was given. See :func:`take`."""
+    return Config().with_values(take(node, node_parameters(), warn))
 
-    Returns the configuration it was given. Raises :class:`InputError` for a bad value; `warn` gets a line for every
-    name that means nothing to it, which is most often a misspelt one.
+
+def take(node: Node, own: Collection[Parameter], warn: Callable[[str], object]) -> dict[str, Any]:
+    """Declare `own` of `node`, which has been made with ``automatically_declare_parameters_from_overrides``.
+
+    Returns the values it was given, by name. Raises :class:`InputError` for a bad one; `warn` gets a line for every
+    name that means nothing to any node, which is most often a misspelt one.
     """
     given = _take_given(node)
-    wanted = {parameter.name for parameter in node_parameters()}
-    for name in given.keys() - wanted:
+    for name in given.keys() - {parameter.name for parameter in own}:
         try:
             Config().get(name)
         except InputError as error:
             warn(str(error))
-    config = Config().with_values({name: value for name, value in given.items() if name in wanted})
-    for parameter in node_parameters():
-        # The value is checked above, where a whole number may stand for a float, which ROS would refuse.
+    # Checked before ROS sees them: it would refuse a whole number for a float, and with an error of its own.
+    values = {p.name: p.check(given.get(p.name, p.default)) for p in own}
+    for parameter in own:
         node.declare_parameter(
-            parameter.name, config.get(parameter.name), descriptor(parameter), ignore_override=True
+            parameter.name, values[parameter.name], descriptor(parameter), ignore_override=True
         )
-    return config
+    return values
 
 
 def _take_given(node: Node) -> dict[str, Any]:

@@ -107,6 +107,8 @@ def engine(fuser: PairFuser, pipeline: PipelineLike) -> Part:
     part.put(name=pipeline.engine_name, state=fuser.state, prompt=pipeline.prompt)
     part.values |= {f"refused.{n}": why for n, why in enumerate(list(pipeline.engine_refused))}
     part.put_counts("count", dict(pipeline.counters))
+    if fuser.build_failed:
+        part.note(fuser.state, ERROR)
     if fuser.busy_s > STUCK_S:
         if fuser.building:
             part.note(f"{fuser.state} since {fuser.busy_s:.0f} s")

@@ -11,6 +11,7 @@ import time
 import traceback
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,11 @@ from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
-from thermal_fusion_ros.config import Config, parameters
+from thermal_fusion_ros.config import Config, Parameter, Spec, parameters
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import RgbFrame
 from thermal_fusion_ros.ros.heartbeat import keep_awake
-from thermal_fusion_ros.ros.parameters import descriptor
+from thermal_fusion_ros.ros.parameters import take
 from thermal_fusion_ros.ros.player import StreamPublisher
 from thermal_fusion_ros.simulation.recording import BASE, MAP, camera_info
 from thermal_fusion_ros.simulation.rig import base_pose
@@ -42,6 +43,13 @@ except ImportError:  # the PyPI wheels of ROS have none
 
 NAME = "simulator"
 SECTION = "simulation."
+CLOCK = Parameter(
+    "clock",
+    False,
+    Spec(
+        "Stamps count from the start of the simulation, and /clock tells that time; else they are of ROS time."
+    ),
+)
 SECOND_NS = 1_000_000_000
 STREAMS = ("rgb", "thermal")
 WORKERS = 2  # processes that render: two threads would wait for each other's GIL a third of the time
@@ -83,18 +91,31 @@ class Schedule:
         return out
 
 
-class SimulatorNode(Node):  # type: ignore[misc] # rclpy has no types
-    """Renders in processes of its own; parameters are those of the section `simulation`, read at the start.
+def own_parameters() -> list[Parameter]:
+    """What the node reads. Real time is what it is for, unless somebody asks for beauty."""
+    live = {"simulation.quality": "live"}
+    return [CLOCK] + [
+        replace(parameter, default=live.get(parameter.name, parameter.default))
+        for parameter in parameters()
+        if parameter.name.startswith(SECTION)
+    ]
 
-    Parameter `clock`: stamps count from the start of the simulation and /clock tells that time; otherwise stamps are
-    the node's own clock.
+
+class SimulatorNode(Node):  # type: ignore[misc] # rclpy has no types
+    """Renders in processes of its own; parameters are `clock` and the section `simulation`, read at the start.
+
+    Raises :class:`InputError` for bad ones.
     """
 
     def __init__(self, **node_options: Any) -> None:
-        super().__init__(NAME, **node_options)
-        config = self._declare()
-        self._simulated_clock = bool(self.declare_parameter("clock", False).value)
-        self.simulator = Simulator(config.simulation)
+        super().__init__(NAME, automatically_declare_parameters_from_overrides=True, **node_options)
+        try:
+            values = take(self, own_parameters(), self.get_logger().warning)
+            self._simulated_clock = bool(values.pop(CLOCK.name))
+            self.simulator = Simulator(Config().with_values(values).simulation)
+        except InputError:
+            self.destroy_node()
+            raise
         rig, self._streams, self._truth = self.simulator.rig, {}, {}
         for name in STREAMS:
             self._streams[name] = StreamPublisher(self, name, camera_info(getattr(rig, name)))
@@ -127,17 +148,6 @@ class SimulatorNode(Node):  # type: ignore[misc] # rclpy has no types
         self.failed = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="simulation", daemon=True)
-
-    def _declare(self) -> Config:
-        values = {}
-        for parameter in parameters():
-            if parameter.name.startswith(SECTION):
-                given = self.declare_parameter(parameter.name, parameter.default, descriptor(parameter))
-                values[parameter.name] = given.value
-        # Real time is what this node is for, unless somebody asks for beauty.
-        if "simulation.quality" not in self._parameter_overrides:
-            values["simulation.quality"] = "live"
-        return Config().with_values(values)
 
     def start(self) -> None:
         """Begin to render and publish."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.sensing.camera import CameraModel, Floats
+from thermal_fusion_ros.sensing.camera import CALIBRATE_HINT, CalibrationError, CameraModel, Floats
 from thermal_fusion_ros.sensing.rig import Rig
 
 Mask = NDArray[np.uint8]
@@ -21,7 +21,7 @@ Mask = NDArray[np.uint8]
 FEATHER = 0.05  # of the width: over which thermal fades in beside pixels that are out of its view
 OCCLUSION_FEATHER_PX = 3  # the same beside hidden pixels: shadows of things are narrow
 OUTSIDE = -1e4  # a map entry that is outside every picture
-FRAME_STEP_PX = 4  # between the border pixels that tell how large the undistorted picture is
+FRAME_STEP_PX = 4  # between the pixels that tell how large the undistorted picture is
 STRIDE = 2  # every how many RGB pixels the z-buffer is asked
 CELL_MARGIN = 1.25  # its cells are so much larger than the step between samples: no holes in what is near
 NEAREST_TANGENT = 1e-3  # rays closer to the thermal camera's own plane are not looked up
@@ -86,13 +86,14 @@ class RigGeometry:
     """
 
     def __init__(self, rig: Rig):
+        """Raises :class:`CalibrationError` for a thermal lens that sees nothing."""
         self.rig = rig
+        self.ideal, self.lens = _lens_map(rig.thermal)
         rays = rig.rgb.unproject(rig.rgb.pixel_grid()) @ rig.rotation.T
         shape = (rig.rgb.height, rig.rgb.width)
         self.known: NDArray[np.bool_] = np.isfinite(rays).all(axis=1).reshape(shape)
         rays = np.nan_to_num(rays, nan=0.0)
         self.x, self.y, self.z = (np.ascontiguousarray(axis.reshape(shape), np.float32) for axis in rays.T)
-        self.ideal, self.lens = _lens_map(rig.thermal)
         (self._fx, _, self._cx), (_, self._fy, self._cy) = self.ideal.k[:2].tolist()
         self._fx_x, self._fy_y = np.float32(self._fx) * self.x, np.float32(self._fy) * self.y
 
@@ -132,13 +133,16 @@ def _lens_map(camera: CameraModel) -> tuple[CameraModel, NDArray[np.float32] | N
     if not camera.distorts:
         return camera.pinhole, None
     width, height = camera.size
-    x, y = np.arange(0, width, FRAME_STEP_PX), np.arange(0, height, FRAME_STEP_PX)
-    rim = np.concatenate(
-        [np.stack([x, np.full_like(x, edge)], 1) for edge in (0, height - 1)]
-        + [np.stack([np.full_like(y, edge), y], 1) for edge in (0, width - 1)]
-    )
-    straight = camera.pinhole.project(camera.unproject(rim.astype(np.float64)))
+    # The rim alone would do, if all of it had rays; a lens need not reach it.
+    x, y = (np.append(np.arange(0, edge - 1, FRAME_STEP_PX), edge - 1.0) for edge in camera.size)
+    pixels = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
+    straight = camera.pinhole.project(camera.unproject(pixels))
     straight = straight[np.isfinite(straight).all(axis=1)]
+    if not len(straight):
+        raise CalibrationError(
+            "no_rays",
+            f"{camera.name}: the distortion leaves no pixel a direction to look in; {CALIBRATE_HINT}",
+        )
     # A fisheye's rim may lie almost at infinity; what is beyond three pictures is not worth a map.
     low = np.clip(np.floor(straight.min(axis=0)) - 2, (-width, -height), 0).astype(int)
     high = np.clip(np.ceil(straight.max(axis=0)) + 3, camera.size, (2 * width, 2 * height)).astype(int)

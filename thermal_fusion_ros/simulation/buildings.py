@@ -14,9 +14,7 @@ WALLS = {
 }
 
 
-def window(
-    palette: Palette, x: float, z: float, width: float, height: float, pane: int, frame: int, bars: int
-) -> list[m.Mesh]:
+def window(x: float, z: float, width: float, height: float, pane: int, frame: int, bars: int) -> list[m.Mesh]:
     """A window in the plane y = 0, outside towards -y; (x, z) is the middle of its sill."""
     depth, bar = 0.07, 0.055
     out = [m.span([x - width / 2, -0.012, z], [x + width / 2, 0.02, z + height], pane)]
@@ -67,7 +65,7 @@ def facade(
             continue
         for bay in range(bays):
             x = (bay + 0.5) * pitch
-            parts += window(palette, x, base + 0.9, w, h, panes[int(rng.choice(3, p=odds))], trim, bars)
+            parts += window(x, base + 0.9, w, h, panes[int(rng.choice(3, p=odds))], trim, bars)
         if rng.random() < 0.45:
             parts.append(m.span([-0.02, -0.10, base - 0.08], [width + 0.02, 0.02, base + 0.08], trim))
     door_bay = int(rng.integers(0, bays))
@@ -120,7 +118,7 @@ def facade(
                 parts.append(m.span([x - 0.75, -0.30, 2.3], [x + 0.75, 0.02, 2.42], trim))
                 parts.append(m.span([x - 0.8, -0.55, -0.02], [x + 0.8, 0.0, 0.14], palette("concrete")))
             else:
-                parts += window(palette, x, 0.95, w, h, panes[int(rng.choice(3, p=odds))], trim, bars)
+                parts += window(x, 0.95, w, h, panes[int(rng.choice(3, p=odds))], trim, bars)
         if rng.random() < 0.5:
             parts.append(m.span([-0.01, -0.05, 0.0], [width + 0.01, 0.02, 0.5], palette("concrete")))
     return m.merge(parts)

@@ -10,10 +10,10 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -31,6 +31,7 @@ from thermal_fusion_ros.simulation.renderer import Renderer
 from thermal_fusion_ros.simulation.rig import BODY_FROM_OPTICAL, Rig, base_pose, default_rig
 from thermal_fusion_ros.simulation.tracing import Stage
 from thermal_fusion_ros.simulation.truth import ObjectTruth, find_objects, scene_facts
+from thermal_fusion_ros.worker_pool import WorkerPool
 
 VERSION = 2  # of what a sample looks like; part of the cache's name
 _HELD_OUT = 1_000_000_000
@@ -250,12 +251,12 @@ class SimulatedDataset(Sequence[Sample]):
             facts=scene_facts(world, condition, visible.transmission, eye.geometry.depth),
         )
 
-    def samples(self, workers: int = 0, start: int = 0) -> Iterator[Sample]:
-        """All samples from `start` on, in order; rendered by `workers` processes (0: here).
+    def samples(self, workers: int = 0) -> Iterator[Sample]:
+        """All samples in order, rendered by `workers` processes (0: here).
 
         With a cache, workers write files and only these are read back, so the next pass renders nothing.
         """
-        indices = range(start, len(self))
+        indices = range(len(self))
         if workers <= 0:
             for index in indices:
                 yield self[index]
@@ -263,15 +264,16 @@ class SimulatedDataset(Sequence[Sample]):
         size = self.spec.per_world
         groups = [indices[i : i + size] for i in range(0, len(indices), size)]
         folder = self.cache.parent if self.cache is not None else None
-        # Spawned, not forked: open3d's thread pool does not survive a fork.
-        with ProcessPoolExecutor(
-            workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(self.spec, folder)
-        ) as pool:
-            pending = [pool.submit(_work, group) for group in groups]
-            for group, done in zip(groups, pending, strict=True):
-                result = done.result()
-                for k, index in enumerate(group):
-                    yield self[index] if result is None else result[k]
+        stop = get_context("spawn").Event()
+        with WorkerPool(workers, _start_worker, (self.spec, folder, stop)) as pool:
+            try:
+                pending = [pool.submit(_work, group) for group in groups]
+                for group, done in zip(groups, pending, strict=True):
+                    result = done.result()
+                    for k, index in enumerate(group):
+                        yield self[index] if result is None else result[k]
+            finally:
+                stop.set()  # the pool waits for groups that have been begun, and one takes many seconds
 
     def batches(
         self, size: int, workers: int = 0, seed: int | None = None
@@ -295,18 +297,25 @@ class SimulatedDataset(Sequence[Sample]):
 
 
 _worker: SimulatedDataset | None = None
+_stop: Event | None = None
 
 
-def _start_worker(spec: DatasetSpec, cache: Path | None) -> None:
-    global _worker  # noqa: PLW0603  one dataset per worker process, so that a world is built once per group
+def _start_worker(spec: DatasetSpec, cache: Path | None, stop: Event) -> None:
+    global _worker, _stop  # one dataset per worker process, so that a world is built once per group
     os.environ["OMP_NUM_THREADS"] = "1"
     cv2.setNumThreads(1)
-    _worker = SimulatedDataset(spec, cache)
+    _worker, _stop = SimulatedDataset(spec, cache), stop
 
 
 def _work(indices: range) -> list[Sample] | None:
+    """The samples, None where they are in the cache; fewer of them once nobody wants them any more."""
     assert _worker is not None
-    made = [_worker[i] for i in indices]
+    assert _stop is not None
+    made = []
+    for index in indices:
+        if _stop.is_set():
+            break
+        made.append(_worker[index])
     return None if _worker.cache is not None else made
 
 

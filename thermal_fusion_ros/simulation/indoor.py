@@ -67,7 +67,7 @@ def corridor(seed: int) -> World:
         m.cylinder([start, y - 0.16, high - 0.12], [end, y - 0.16, high - 0.12], 0.04, pipe, 12).heated(-3.0)
     )
     for side in (-1, 1):
-        _corridor_side(b, rng, side, half, high, start, end)
+        _corridor_side(b, rng, side, half, start, end)
     lane = 0.30 * half
     for _ in range(int(rng.integers(4, 7))):
         yy = float(rng.uniform(0.42, 0.62)) * half
@@ -126,7 +126,7 @@ def _door(p: Palette, x: float, rng: np.random.Generator, kind: int) -> m.Mesh:
 
 
 def _corridor_side(
-    b: Builder, rng: np.random.Generator, side: int, half: float, high: float, start: float, end: float
+    b: Builder, rng: np.random.Generator, side: int, half: float, start: float, end: float
 ) -> None:
     p = b.palette
     colors = [
@@ -241,7 +241,7 @@ def warehouse(seed: int) -> World:
         b.add(m.span([x1 - 0.06, y - 1.6, 0], [x1 + 0.01, y + 1.6, 3.6], gate).heated(-7.0))
         b.add(m.span([x1 - 0.12, y - 1.75, 0], [x1, y - 1.6, 3.75], p("enamel", color=srgb("d8b21a"))))
         b.add(m.span([x1 - 0.12, y + 1.6, 0], [x1, y + 1.75, 3.75], p("enamel", color=srgb("d8b21a"))))
-    _roof(b, rng, x0, x1, half, high)
+    _roof(b, x0, x1, half, high)
     line = p("paint", color=srgb("d6b022"))
     for s in (-1, 1):
         y = s * (aisle / 2 - 0.12)
@@ -253,7 +253,7 @@ def warehouse(seed: int) -> World:
         far = s * (aisle / 2 + 2 * deep + 0.3 + aisle + deep / 2)
         if abs(far) + deep < half:
             _rack(b, rng, x0 + 2, x1 - 10, far, deep, high)
-    _clutter(b, rng, x0, x1, aisle)
+    _clutter(b, rng, x1, aisle)
     _workers(b, rng, aisle)
     path = Track(
         [[0, -0.16 * aisle], [48, -0.16 * aisle]],
@@ -266,7 +266,7 @@ def warehouse(seed: int) -> World:
     return b.finish("warehouse", seed, path, _flat, indoor=True, bumpiness=0.004, smoke=smoke)
 
 
-def _roof(b: Builder, rng: np.random.Generator, x0: float, x1: float, half: float, high: float) -> None:
+def _roof(b: Builder, x0: float, x1: float, half: float, high: float) -> None:
     p = b.palette
     steel = p("galvanised")
     for x in np.arange(x0 + 3, x1, 6.0):
@@ -318,7 +318,7 @@ def _rack(
             b.add(
                 m.span([x - 0.05, y + s * deep / 2 - 0.04, 0], [x + 0.05, y + s * deep / 2 + 0.04, top], post)
             )
-    for k, x in enumerate(np.arange(x0, x1 - bay + 0.1, bay)):
+    for x in np.arange(x0, x1 - bay + 0.1, bay):
         for level in levels:
             if level > 0:
                 for s in (-1, 1):
@@ -331,10 +331,10 @@ def _rack(
                     )
             for slot in (0.72, 2.08):
                 if rng.random() < 0.80:
-                    b.add(_pallet(p, rng, k % 7).moved([x + slot, y + float(rng.normal(0, 0.03)), level]))
+                    b.add(_pallet(p, rng).moved([x + slot, y + float(rng.normal(0, 0.03)), level]))
 
 
-def _pallet(p: Palette, rng: np.random.Generator, variety: int) -> m.Mesh:
+def _pallet(p: Palette, rng: np.random.Generator) -> m.Mesh:
     """A loaded pallet at the origin."""
     wood = p("wood", color=srgb("9c7c52"))
     parts = [m.span([-0.58, -0.48, 0.11], [0.58, 0.48, 0.145], wood)]
@@ -375,12 +375,12 @@ def _pallet(p: Palette, rng: np.random.Generator, variety: int) -> m.Mesh:
     return m.merge(parts)
 
 
-def _clutter(b: Builder, rng: np.random.Generator, x0: float, x1: float, aisle: float) -> None:
+def _clutter(b: Builder, rng: np.random.Generator, x1: float, aisle: float) -> None:
     p = b.palette
     for _ in range(7):
         x, s = float(rng.uniform(x1 - 9.5, x1 - 4)), float(rng.uniform(-8, 8))
         if abs(s) > 1.6:
-            b.add(_pallet(p, rng, 0).yawed(float(rng.normal(0, 0.2))).moved([x, s, 0]))
+            b.add(_pallet(p, rng).yawed(float(rng.normal(0, 0.2))).moved([x, s, 0]))
     for _ in range(6):
         x, s = float(rng.uniform(4, 45)), float(rng.choice([-1, 1])) * (aisle / 2 - 0.45)
         kind = rng.random()
@@ -391,7 +391,7 @@ def _clutter(b: Builder, rng: np.random.Generator, x0: float, x1: float, aisle: 
                 m.box([0.36, 0.36, 0.03], [x, s, 0.015], cone),
             )
         elif kind < 0.7:
-            b.add(_pallet(p, rng, 1).scaled([0.8, 0.5, 0.8]).moved([x, s, 0]))
+            b.add(_pallet(p, rng).scaled([0.8, 0.5, 0.8]).moved([x, s, 0]))
         else:
             b.add(m.cylinder([x, s, 0], [x, s, 0.9], 0.27, p("dark_trim"), 18))
 

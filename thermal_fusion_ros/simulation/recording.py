@@ -14,7 +14,7 @@ from thermal_fusion_ros.bags.source import Arrival, Recording
 from thermal_fusion_ros.config import SimulationConfig
 from thermal_fusion_ros.frames import RgbFrame
 from thermal_fusion_ros.simulation.rig import Camera, base_pose
-from thermal_fusion_ros.simulation.simulator import FIRST_STAMP_NS, Shot, Simulator, rig_of
+from thermal_fusion_ros.simulation.simulator import FIRST_STAMP_NS, Shot, Simulator
 from thermal_fusion_ros.simulation.truth import Truth
 
 if TYPE_CHECKING:
@@ -27,11 +27,10 @@ CLOCK_HZ = 50
 class SimulatedSource(Recording):
     """Frames of a simulated rig; `truth[stamp_ns, "rgb" | "thermal"]` is filled as they are made."""
 
-    def __init__(self, simulator: Simulator, seconds: float, keep_truth: bool = True, jobs: int = 1) -> None:
+    def __init__(self, simulator: Simulator, seconds: float, keep_truth: bool = True) -> None:
         c = simulator.config
         super().__init__(f"simulated {c.world}, {c.condition}, seed {c.seed}")
         self.simulator, self.seconds, self.keep_truth = simulator, seconds, keep_truth
-        self.jobs = jobs  # processes that render
         self.truth: dict[tuple[int, str], Truth] = {}
         self.camera_info = {
             "rgb": camera_info(simulator.rig.rgb),
@@ -45,7 +44,7 @@ class SimulatedSource(Recording):
 
     def arrivals(self) -> Iterator[Arrival]:
         """Both streams in order of their stamps."""
-        for shot in self.simulator.shots(self.seconds, self.keep_truth, self.jobs):
+        for shot in self.simulator.shots(self.seconds, self.keep_truth):
             if shot.truth is not None:
                 stream = "rgb" if isinstance(shot.frame, RgbFrame) else "thermal"
                 self.truth[shot.frame.stamp_ns, stream] = shot.truth
@@ -56,21 +55,17 @@ def demo_source(
     seconds: float = 6.0,
     seed: int = 0,
     keep_truth: bool = True,
-    registered: bool = False,
-    jobs: int = 1,
     **settings: Any,
 ) -> SimulatedSource:
     """The demo's recording: a street at night in smoke, temperature-linear thermal, no shutter event.
 
-    `registered`: both cameras at one place with one lens, as after registration; otherwise the raw rig. `jobs`
-    processes render it. `settings` are fields of `SimulationConfig`.
+    `settings` are fields of `SimulationConfig`.
     """
     from dataclasses import replace
 
     base = SimulationConfig(seed=seed, thermal_output="tlinear", shutter_period_s=0.0)
     config = replace(base, **settings)
-    rig = rig_of(config).registered() if registered else None
-    return SimulatedSource(Simulator(config, rig), seconds, keep_truth, jobs)
+    return SimulatedSource(Simulator(config), seconds, keep_truth)
 
 
 def camera_info(camera: Camera) -> Any:

@@ -14,6 +14,7 @@ from thermal_fusion_ros.simulation.mesh import F32
 
 EXPOSURE_S = {"day": 0.003, "dusk": 0.012, "night": 0.025}
 TIME_CONSTANT_S = 0.008  # a microbolometer pixel's
+_TAPS = 4  # of motion blur
 
 
 @cache
@@ -32,7 +33,7 @@ def _noise(rng: np.random.Generator, height: int, width: int) -> F32:
     return cut[:: int(rng.choice([-1, 1])), :: int(rng.choice([-1, 1]))]
 
 
-def smear(picture: F32, flow: F32, seconds: float, taps: int = 4) -> F32:
+def smear(picture: F32, flow: F32, seconds: float) -> F32:
     """Motion blur: average along `flow` (h×w×2 pixels per second, any grid) over `seconds`."""
     move = flow * np.float32(seconds)
     longest = float(np.percentile(np.abs(move), 99)) if move.size else 0.0
@@ -42,8 +43,8 @@ def smear(picture: F32, flow: F32, seconds: float, taps: int = 4) -> F32:
     move = np.clip(cv2.resize(cv2.blur(move, (3, 3)), (width, height)), -24, 24)
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     out = np.zeros_like(picture)
-    for k in range(taps):
-        a = np.float32((k + 0.5) / taps - 0.5)
+    for k in range(_TAPS):
+        a = np.float32((k + 0.5) / _TAPS - 0.5)
         out += cv2.remap(
             picture,
             x + a * move[..., 0],
@@ -51,7 +52,7 @@ def smear(picture: F32, flow: F32, seconds: float, taps: int = 4) -> F32:
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
-    return out / taps
+    return out / _TAPS
 
 
 @cache
@@ -181,7 +182,7 @@ class ThermalSensor:
         return np.clip(np.rint(out + np.float32(heat.PLANCK_O)), 0, 65535).astype(np.uint16)
 
 
-def white_hot(counts: NDArray[np.integer], low: float = 1.0, high: float = 99.5) -> NDArray[np.uint8]:
+def white_hot(counts: NDArray[np.integer]) -> NDArray[np.uint8]:
     """A plain 8-bit rendering of counts for contact sheets: linear between two percentiles."""
-    a, b = np.percentile(counts, [low, high])
+    a, b = np.percentile(counts, [1.0, 99.5])
     return np.clip((counts - a) / max(b - a, 8.0) * 255, 0, 255).astype(np.uint8)

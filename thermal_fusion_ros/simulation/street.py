@@ -39,7 +39,7 @@ def build(seed: int) -> World:
     _carriageway(b, half, lane, parking, walk, front, crossing, side_street)
     for side in (-1, 1):
         _houses(b, rng, style, side, front, side_street)
-        _furniture(b, rng, side, half, walk, garden, style, crossing, side_street, lane)
+        _furniture(b, rng, side, half, walk, garden, crossing, side_street)
         if parking:
             _parked(b, rng, side, lane, parking, crossing, side_street)
     _people(b, rng, half, walk, crossing, ground)
@@ -195,10 +195,8 @@ def _furniture(
     half: float,
     walk: float,
     garden: float,
-    style: str,
     crossing: float,
     side_street: float,
-    lane: float,
 ) -> None:
     p = b.palette
     metal = p("galvanised")

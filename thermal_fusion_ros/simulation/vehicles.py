@@ -345,16 +345,15 @@ def chassis(shape: Shape, palette: Palette, color: str, running: bool, recently:
     )
 
 
-def headlights(shape: Shape, lit: bool, dazzling: bool = False) -> tuple[Lamp, ...]:
-    """Two beams, dipped unless `dazzling`."""
+def headlights(shape: Shape, lit: bool) -> tuple[Lamp, ...]:
+    """Two dipped beams."""
     if not lit:
         return ()
     half, y = shape.length / 2, shape.width * 0.33
-    power = 150.0 if dazzling else 70.0
+    power = 70.0
     color = (power, 0.93 * power, 0.80 * power)
-    down = -0.02 if dazzling else -0.10
     return tuple(
-        Lamp((half + 0.1, s * y, 0.68), color, (1.0, 0.0, down), 0.90, 30.0, "headlamp") for s in (-1, 1)
+        Lamp((half + 0.1, s * y, 0.68), color, (1.0, 0.0, -0.10), 0.90, 30.0, "headlamp") for s in (-1, 1)
     )
 
 
@@ -393,8 +392,6 @@ def car(
     palette: Palette,
     rng: np.random.Generator,
     where: Track | tuple[float, float, float],
-    lit: bool = True,
-    dazzling: bool = False,
     shape: Shape | None = None,
 ) -> Actor:
     """A car; parked where a pose is given, driving where a track is. Lamps of a driving one are lit from dusk."""
@@ -402,7 +399,7 @@ def car(
     color = str(rng.choice(list(PAINTS), p=[0.2, 0.17, 0.16, 0.15, 0.1, 0.1, 0.05, 0.04, 0.03]))
     driving = isinstance(where, Track)
     recently = 0.0 if rng.random() < 0.6 else float(rng.uniform(0.2, 0.9))
-    base = chassis(shape, palette, color, driving, recently, driving and lit)
+    base = chassis(shape, palette, color, driving, recently, driving)
     mesh = with_wheels(base, shape, palette, shape.axles, 9.0 if driving else 4.0 * recently)
     if isinstance(where, Track):
         pose = rolling(shape, shape.axles, where, where.distance)
@@ -410,7 +407,7 @@ def car(
         fixed = where
         pose = rolling(shape, shape.axles, lambda t: fixed, lambda t: 0.0)
     facts = {"color": color, "does": "driving" if driving else "parked"}
-    lamps = headlights(shape, driving and lit, dazzling)
+    lamps = headlights(shape, driving)
     return Actor(shape.label, mesh, pose, facts, lamps, shape.length / 2)
 
 

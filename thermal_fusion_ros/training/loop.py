@@ -6,6 +6,7 @@ One process or many (:mod:`thermal_fusion_ros.training.distributed`); mixed prec
 from __future__ import annotations
 
 import copy
+import io
 import json
 import math
 import time
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.files import write_whole
 from thermal_fusion_ros.training import distributed, muon
 
 STATE = "state.pt"
@@ -80,7 +82,8 @@ def run(
     own part of the batch, and the first process does the writing. `out`/log.jsonl holds the curves, and so does
     `out`/tensorboard where tensorboard is installed.
 
-    Raises :class:`InputError` when `out` holds another run or a damaged one.
+    Raises :class:`InputError` when `out` holds another run or a damaged one, or cannot be written to: what is there
+    stays whole, and the run goes on from it.
     """
     distributed.start()
     model.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -125,8 +128,7 @@ def run(
                 "optimisers": [stepper.state_dict() for stepper in steppers],
                 "scaler": scaler.state_dict(),
             }
-            torch.save(state, out / (STATE + ".new"))
-            (out / (STATE + ".new")).replace(out / STATE)
+            _write(out / STATE, state)
             save(average, done)
     curves.close()
 
@@ -182,6 +184,12 @@ def _left_in(out: Path, settings: LoopSettings) -> dict[str, Any] | None:
     if state["settings"] != asdict(settings):
         raise InputError(f"{out}: holds a run with other settings; choose another --out")
     return state
+
+
+def _write(path: Path, state: dict[str, Any]) -> None:
+    data = io.BytesIO()
+    torch.save(state, data)
+    write_whole(path, data.getbuffer())
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,0 +1,41 @@
+"""Files are written whole or not at all, and what went wrong is said with the remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.files import write_whole
+
+
+@pytest.mark.parametrize("before", [None, b"what was there"])
+def test_a_full_disk_is_named_with_the_remedy_and_what_was_there_stays(tmp_path, full_disk, before):
+    path = tmp_path / "a.bin"
+    if before is not None:
+        path.write_bytes(before)
+    with full_disk(1000), pytest.raises(InputError) as caught:
+        write_whole(path, bytes(5000))
+    assert (
+        str(caught.value)
+        == f"{path}: not written: File too large; make room on that disk, or write elsewhere"
+    )
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == ([] if before is None else [before])
+
+
+def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path) -> None:
+    for path, why in (
+        (tmp_path / "nowhere" / "a.bin", "No such file or directory"),
+        (tmp_path, "Is a directory"),
+    ):
+        with pytest.raises(InputError, match=f"{path}: not written: {why}; write elsewhere$"):
+            write_whole(path, b"1")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    for data in (b"old", b"new"):
+        write_whole(path, memoryview(data))
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.bin", b"new")]

@@ -6,6 +6,7 @@ import pytest
 
 from thermal_fusion_ros.config import Config, DepthConfig
 from thermal_fusion_ros.depth_stage import DepthStage, pinhole
+from thermal_fusion_ros.detections import Detection
 from thermal_fusion_ros.evaluation.frame_path import frames, scene
 from thermal_fusion_ros.frames import DEPTH, FUSED, Perception
 from thermal_fusion_ros.geometry.mounting import down_of_tilt
@@ -254,3 +255,21 @@ def test_where_odometry_is_of_no_use_depth_is_the_networks_and_the_reason_is_tol
     seen = moving_past_a_wall(stage, **what)
     assert words in seen.scale_state["motion"]
     assert np.median(seen.depth) == pytest.approx(4.4, rel=0.01)
+
+
+def test_who_is_found_is_not_farther_away_than_their_height_allows():
+    """At 4 m; the network sees the wall behind."""
+    foot, high = CAMERA.k[1, 2] + CAMERA.k[1, 1] * 1.4 / 4, CAMERA.k[1, 1] * 1.7 / 4
+    person = Detection("person", (50.0, foot - high, 66.0, foot), 0.9)
+    chest = np.s_[round(foot - 0.9 * high) : round(foot - 0.6 * high), 54:62]
+    made = {}
+    for known in (True, False):
+        stage = DepthStage(DepthConfig(camera_height_m=1.4, object_heights=known))
+        stage.set_cameras(CAMERA, None)
+        for n in range(3):
+            seen = Perception(n * 100_000_000, "rgb", RGB.copy(), RGB[..., 0].copy())
+            said = said_by_network(road(1.4), 1.4)
+            stage(seen, said, np.full_like(said, 0.1), None, None, (person,))
+        made[known] = np.median(seen.depth[chest])
+    assert made[False] > 10
+    assert made[True] == pytest.approx(4.0, rel=0.1)

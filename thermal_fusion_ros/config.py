@@ -371,7 +371,11 @@ class DepthConfig:
         low=0.0,
         high=170.0,
     )
-    object_heights: bool = param(True, "Take metres from people and vehicles of known height.", live=True)
+    object_heights: bool = param(
+        True,
+        "Take metres from people and vehicles of known height; nobody is farther away than a person's height allows.",
+        live=True,
+    )
     range_points: bool = param(True, "Take metres from sparse points on `range/points`.", live=True)
     rig_parallax: bool = param(True, "Take metres from the baseline of the calibrated rig.", live=True)
     most_uncertain: float = param(

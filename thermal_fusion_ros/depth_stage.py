@@ -18,6 +18,7 @@ from thermal_fusion_ros.frames import Perception
 from thermal_fusion_ros.geometry.depth_filter import DepthFilter, metres
 from thermal_fusion_ros.geometry.motion_stereo import MotionStereo
 from thermal_fusion_ros.geometry.mounting import parse_tilt, plausible, tilt_of
+from thermal_fusion_ros.geometry.object_depth import brought_nearer
 from thermal_fusion_ros.geometry.poses import Matrix
 from thermal_fusion_ros.geometry.scale import MetricScale, ScaleTracker
 from thermal_fusion_ros.geometry.scale_readings import Reading
@@ -173,7 +174,9 @@ class DepthStage:
         if looked is not None:
             boxes = [found.box for found in objects]
             relative, sigma = self._motion.refine(relative, sigma, scale.scale, boxes)
-            perception.relative_depth, perception.depth_sigma = relative, sigma
+        if self.config.object_heights and camera is not None:
+            relative, sigma = brought_nearer(relative, sigma, scale.scale, objects, camera)
+        perception.relative_depth, perception.depth_sigma = relative, sigma
         self._whole = relative * np.float32(scale.scale)
         perception.depth = metres(relative, sigma, scale.scale, height, width, self.config)
 

@@ -14,15 +14,13 @@ from thermal_fusion_ros.config import ObjectsConfig
 from thermal_fusion_ros.depth_stage import pinhole
 from thermal_fusion_ros.detections import Detection
 from thermal_fusion_ros.frames import Perception
+from thermal_fusion_ros.geometry.object_depth import BOX_SIGMA
 from thermal_fusion_ros.geometry.scale_readings import depth_by_height
 from thermal_fusion_ros.language.scene import SeenObject, see
 from thermal_fusion_ros.models.graph import OBJECTS
 from thermal_fusion_ros.models.objects import STRIDE, decode
 from thermal_fusion_ros.sensing.camera import USUAL_FOV_DEG, CameraModel
 
-BOX_SIGMA = (
-    0.1  # of the height of a detected box, and of how it stands: measured on simulated training pictures
-)
 LEAST_SIGMA = 0.05  # of depth, however sure the network is
 
 

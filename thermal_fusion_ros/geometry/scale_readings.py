@@ -68,8 +68,8 @@ def from_objects(
     for detection in objects:
         box = detection.box
         by_height = depth_by_height(detection, objects, camera)
-        distance = _inner(relative, box, camera, OF_OBJECT)
-        own = 0.0 if uncertainty is None else _inner(uncertainty, box, camera, 50)
+        distance = inner_depth(relative, box, camera, OF_OBJECT)
+        own = 0.0 if uncertainty is None else inner_depth(uncertainty, box, camera, 50)
         if by_height is None or not np.isfinite([distance, own]).all():
             continue
         logs.append(np.log(by_height[0] / distance))
@@ -130,7 +130,7 @@ def _inside(box: Box, camera: CameraModel) -> bool:
     )
 
 
-def _inner(values: F32, box: Box, camera: CameraModel, percentile: float) -> float:
+def inner_depth(values: F32, box: Box, camera: CameraModel, percentile: float) -> float:
     """A percentile of the positive `values` where the object in `box` (pixels of `camera`) is; NaN without any.
 
     Of its depth not the median: blur and gaps between limbs mix in what is behind, and nothing is in front.

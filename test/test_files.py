@@ -39,3 +39,13 @@ def test_a_file_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     for data in (b"old", b"new"):
         write_whole(path, memoryview(data))
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.bin", b"new")]
+
+
+def test_what_is_no_plain_file_is_written_through(tmp_path: Path) -> None:
+    link, target = tmp_path / "link", tmp_path / "target"
+    link.symlink_to(target)
+    write_whole(link, b"1")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"1"
+    write_whole(Path("/dev/null"), b"1")
+    assert Path("/dev/null").is_char_device()

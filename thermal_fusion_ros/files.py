@@ -13,10 +13,13 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def write_whole(path: Path, data: bytes | memoryview) -> None:
     """Write all of a file or, where the disk is full, none of it: what was there before stays as it is.
 
-    Raises `InputError` when that fails.
+    What is no plain file (a link, `/dev/stdout`) is written through. Raises `InputError` when that fails.
     """
     partial = path.with_name(f"{path.name}.partial")
     try:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            path.write_bytes(data)
+            return
         try:
             partial.write_bytes(data)
             partial.replace(path)

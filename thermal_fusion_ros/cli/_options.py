@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.files import write_whole
 
 if TYPE_CHECKING:
     from thermal_fusion_ros.bags.source import Source
@@ -99,6 +100,6 @@ def write_json(path: Path, value: Any) -> None:
     """Write a machine-readable result."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(value, indent=2) + "\n")
     except OSError as error:
         raise InputError(f"{path}: not written: {error.strerror}") from error
+    write_whole(path, f"{json.dumps(value, indent=2)}\n".encode())

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.files import write_whole
 
 FAR_FROM_ORIGIN_M = (
     5000.0  # float32 is coarser than half a millimetre beyond: coordinates are written as doubles
@@ -87,10 +87,4 @@ def write_ply(path: Path, mesh: Mesh) -> None:
         "property list uchar int vertex_indices",
         "end_header\n",
     ]
-    try:
-        with path.open("wb") as file:
-            file.write("\n".join(header).encode())
-            file.write(vertices.tobytes())
-            file.write(faces.tobytes())
-    except OSError as error:
-        raise InputError(f"{path}: not written: {error.strerror}") from error
+    write_whole(path, b"".join(("\n".join(header).encode(), vertices.tobytes(), faces.tobytes())))

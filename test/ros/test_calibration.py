@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
 from rclpy.parameter import Parameter
 from scipy.spatial.transform import Rotation
@@ -51,6 +52,15 @@ def test_rig_reaches_the_pipeline_once_both_cameras_have_spoken(bench):
     assert problem is None
     assert rig.baseline_m == pytest.approx(0.1)
     assert len(bench.pipeline.rigs) == 3
+
+
+@pytest.mark.parametrize("matrix", ["", "1 0 0 0 1 0 0 0 1"])
+def test_that_thermal_is_taken_as_registered_is_said_where_nobody_has_said_so(bench, matrix):
+    bench.node(registration__matrix=matrix)
+    bench.fresh_report()
+    report = bench.part("rig")
+    assert report.level == DiagnosticStatus.OK
+    assert ("taken as registered: nothing has come on rgb/camera_info" in report.message) is not bool(matrix)
 
 
 def test_a_transform_that_never_comes_is_named(bench):

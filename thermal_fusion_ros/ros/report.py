@@ -186,6 +186,8 @@ def registration(
         if needed or not waiting:
             used = needed or config.level == "auto"
             part.note(str(problem), ERROR if used and not waiting else WARN)
+        elif not config.matrix:
+            part.note(f"thermal is taken as registered: {problem}")
     if fuser.camera_info_withheld:
         part.note(f"fused/camera_info is not published: {fuser.camera_info_withheld}", ERROR)
     if last.get("confidence", 1.0) < config.online_confidence:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from itertools import cycle
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from thermal_fusion_ros.evaluation.frame_path import (
     with_metres,
 )
 from thermal_fusion_ros.frames import Perception, ThermalFrame, ThermalKind
-from thermal_fusion_ros.geometry.motion_stereo import SPACING_M, VIEWS, MotionStereo
+from thermal_fusion_ros.geometry.motion_stereo import VIEWS, MotionStereo
 from thermal_fusion_ros.geometry.pointcloud import INTENSITY, PointCloudBuilder
 from thermal_fusion_ros.messages import rgb_from_message, thermal_from_message
 from thermal_fusion_ros.models.guidance import CODE_DIM
@@ -148,14 +149,20 @@ def test_whole_path(benchmark: Timer, config: Config, messages: tuple[RawImage, 
 
 
 def test_motion_stereo(benchmark: Timer, outputs: dict[str, NDArray[Any]]) -> None:
-    """Depth corrected by pictures from three earlier places."""
+    """Depth corrected by pictures from three earlier places: the camera goes round before a wall."""
     stereo, camera = MotionStereo(), pinhole(WIDTH, HEIGHT, HORIZONTAL_FOV_DEG)
-    place = np.eye(4)
+    wall = np.full_like(outputs["depth"], 4.0)
+    round_about = [(0.5 * np.cos(angle), 0.5 * np.sin(angle)) for angle in np.linspace(0, 2 * np.pi, 9)[1:]]
+    shifts = [np.array([[1, 0, x], [0, 1, y]]) * [1, 1, -camera.k[0, 0] / 4.0] for x, y in round_about]
+    pictures = [cv2.warpAffine(outputs["fused"], shift, (WIDTH, HEIGHT)) for shift in shifts]
+    places = cycle(zip(round_about, pictures, strict=True))
 
     def step() -> None:
-        place[2, 3] += SPACING_M  # every place is one to come back to
-        stereo.look(outputs["depth"], outputs["sigma"], outputs["fused"], camera, place.copy(), 0, 1.4)
-        stereo.refine(outputs["depth"], outputs["sigma"], 1.4)
+        (right, down), picture = next(places)
+        pose = np.eye(4)
+        pose[:2, 3] = right, down
+        stereo.look(wall, outputs["sigma"], picture, camera, pose, 0, 1.0)
+        stereo.refine(wall, outputs["sigma"], 1.0)
 
     for _ in range(VIEWS + 1):
         step()

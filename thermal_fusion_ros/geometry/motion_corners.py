@@ -22,7 +22,7 @@ MOST_TURNED = np.radians(3.0)  # more is no correction
 SCALE_SIGMA = 1.0  # of log scale, before corners say anything
 NEARLY = 0.05  # of log scale: what is left to correct does not bend a corner's way
 LARGEST_STEP = 0.6  # of log scale, at a time
-MOST_STEPS = 8
+MOST_STEPS = 8  # for one picture, whatever it is compared with: the scale is nearly always known
 PATCH = (11, 11)  # pixels around a corner that are tracked
 TRACKED_PX, THERE_AND_BACK_PX = 0.2, 0.3  # precision of a tracked corner; how far it may miss itself
 MOST_CORNERS, FEWEST_CORNERS = 300, 30
@@ -86,13 +86,15 @@ class Corners:
         self._now = _bytes(seen)
         found = cv2.goodFeaturesToTrack(self._now, MOST_CORNERS, 0.005, 3, blockSize=3)
         self._corners = np.empty((0, 1, 2), np.float32) if found is None else np.asarray(found, np.float32)
+        self._steps = MOST_STEPS
 
     def moved(self, picture: F32, sweep: Sweep, sigma: F32, log_scale: float) -> Moved | None:
         """How `picture` was taken and the scale of the sweep's depth, from a guess of that; None if nobody knows.
 
         `sigma` h×w is that of log depth, besides scale.
         """
-        for _ in range(MOST_STEPS):
+        for _ in range(max(1, self._steps)):
+            self._steps -= 1
             found = self._step(picture, sweep, sigma, log_scale)
             if found is None:
                 return None

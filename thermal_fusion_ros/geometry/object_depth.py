@@ -49,13 +49,14 @@ def brought_nearer(
             continue
         if not moved:
             relative, sigma, moved = relative.copy(), sigma.copy(), True
-        part = relative[_pixels(found, relative.shape, camera)]
+        box = _pixels(found, relative.shape, camera)
+        part = relative[box]
         its = np.abs(np.log(part / said)) < SURFACE
         wide = part.shape[1]
         its[:, round(wide * (1 - INNER) / 2) : round(wide * (1 + INNER) / 2)] = True
         its &= part > most
         part[its] = most
-        sigma[_pixels(found, relative.shape, camera)][its] = error
+        sigma[box][its] = error
     return relative, sigma
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thermal_fusion_ros.geometry.poses import Matrix, interpolated, matrix_from
+from thermal_fusion_ros.geometry.poses import Matrix, interpolated, pose_of_message
+from thermal_fusion_ros.messages import stamp_ns as stamp_of
 from thermal_fusion_ros.sensing.rig_assembly import Pose
 
 if TYPE_CHECKING:
@@ -45,7 +46,11 @@ class TransformLookup:
 
         Position, metres, and quaternion x y z w. Any thread may ask.
         """
-        return _pose(self._ask(parent, child, 0))
+        found = self._ask(parent, child, 0)
+        if found is None:
+            return None
+        at, turn = found.transform.translation, found.transform.rotation
+        return np.array([at.x, at.y, at.z]), np.array([turn.x, turn.y, turn.z, turn.w])
 
     def moving_pose(self, parent: str, child: str, stamp_ns: int) -> Matrix | None:
         """`parent_from_child` (4×4, metres) of what moves; None while it is not known. Any thread may ask.
@@ -53,16 +58,18 @@ class TransformLookup:
         Odometry often comes later than the picture, or less often: up to :data:`AHEAD_NS` after it the last movement
         goes on as it was, for nobody waits.
         """
-        known = _matrix(self._ask(parent, child, stamp_ns))
-        newest = None if known is not None else self._ask(parent, child, 0)
-        if newest is None:
-            return known
-        newest_ns = newest.header.stamp.sec * 1_000_000_000 + newest.header.stamp.nanosec
-        before = _matrix(self._ask(parent, child, newest_ns - STEP_NS))
-        last = _matrix(newest)
-        if before is None or last is None or not 0 < stamp_ns - newest_ns <= AHEAD_NS:
+        known = self._ask(parent, child, stamp_ns)
+        if known is not None:
+            return pose_of_message(known.transform)
+        last = self._ask(parent, child, 0)
+        if last is None:
             return None
-        return interpolated(before, last, 1 + (stamp_ns - newest_ns) / STEP_NS)
+        ahead_ns = stamp_ns - stamp_of(last)
+        before = self._ask(parent, child, stamp_of(last) - STEP_NS) if 0 < ahead_ns <= AHEAD_NS else None
+        if before is None:
+            return None
+        way = pose_of_message(before.transform), pose_of_message(last.transform)
+        return interpolated(*way, 1 + ahead_ns / STEP_NS)
 
     def _ask(self, parent: str, child: str, stamp_ns: int) -> Any:
         """A geometry_msgs/TransformStamped, None while it is not known."""
@@ -82,15 +89,3 @@ class TransformLookup:
         if self._listener is not None:
             self._listener.unregister()
         self._listener = self._buffer = None
-
-
-def _pose(found: Any) -> Pose | None:
-    if found is None:
-        return None
-    at, turn = found.transform.translation, found.transform.rotation
-    return np.array([at.x, at.y, at.z]), np.array([turn.x, turn.y, turn.z, turn.w])
-
-
-def _matrix(found: Any) -> Matrix | None:
-    pose = _pose(found)
-    return None if pose is None else matrix_from(*pose)

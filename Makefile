@@ -21,7 +21,7 @@ lint: setup-test ## ruff and mypy
 bench: setup ## latency and throughput of the frame path on this machine
 	@$(BIN)/thermal-fusion bench
 
-tables: setup-test ## re-create every table of the README and the model cards
+tables: setup-test ## re-create every table of the README, docs/ and the model cards
 	@$(BIN)/python -m benchmark.tables
 
 clean: ## remove everything that was built, .venv too

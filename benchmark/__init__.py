@@ -1,1 +1,1 @@
-"""Measurements behind the README's and the model cards' tables; `python -m benchmark.tables` makes them all."""
+"""What makes the tables of the README, docs/ and the model cards; `python -m benchmark.tables` makes them all."""

@@ -1,4 +1,4 @@
-"""`python -m benchmark.tables` re-creates every table in the README and the model cards, in place.
+"""`python -m benchmark.tables` re-creates every table in the README, docs/ and the model cards, in place.
 
 A document marks where a table belongs: `<!-- table NAME ARGUMENT... -->` ... `<!-- /table -->`.
 """
@@ -45,8 +45,9 @@ TABLES: dict[str, Callable[..., str]] = {
 
 
 def documents() -> list[Path]:
-    """The README and the model cards."""
-    return [path for path in (ROOT / "README.md", *sorted(WEIGHTS.glob("*.md"))) if path.is_file()]
+    """The README, its further pages and the model cards."""
+    paths = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(WEIGHTS.glob("*.md")))
+    return [path for path in paths if path.is_file()]
 
 
 def make(call: tuple[str, ...], context: Context) -> str:

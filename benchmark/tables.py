@@ -23,7 +23,7 @@ from benchmark.pointcloud import pointcloud
 from benchmark.precision_table import precision
 from benchmark.prompt_table import prompt
 from benchmark.registration import registration
-from thermal_fusion_ros import config
+from thermal_fusion_ros import config_documents
 from thermal_fusion_ros.errors import InputError
 
 TABLES: dict[str, Callable[..., str]] = {
@@ -94,8 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(make((name,), context))
         readme = ROOT / "README.md"
         everything = not args.only and not args.dry_run
-        if everything and readme.is_file() and config.BEGIN in readme.read_text(encoding="utf-8"):
-            config.main()  # the table of parameters, which needs no measurement
+        if everything and readme.is_file() and config_documents.BEGIN in readme.read_text(encoding="utf-8"):
+            config_documents.main()  # the table of parameters, which needs no measurement
     except InputError as error:
         print(f"benchmark.tables: {error}", file=sys.stderr)
         return 2

@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from thermal_fusion_ros import config as module
-from thermal_fusion_ros.config import Config, load_yaml, parameters, to_yaml, with_table
+from thermal_fusion_ros.config import Config, load_yaml, parameters
+from thermal_fusion_ros.config_documents import to_yaml, with_table
 from thermal_fusion_ros.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,7 +86,7 @@ def test_yaml_round_trip(tmp_path):
 
 
 def test_generated_files_are_current():
-    """`python -m thermal_fusion_ros.config` rewrites them."""
+    """`python -m thermal_fusion_ros.config_documents` rewrites them."""
     assert (ROOT / "config" / "fusion.yaml").read_text() == to_yaml()
     readme = (ROOT / "README.md").read_text()
     assert readme == with_table(readme)

@@ -14,7 +14,8 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterFile
 
 from thermal_fusion_ros import dds
-from thermal_fusion_ros.config import Parameter, Value, parameters, range_text
+from thermal_fusion_ros.config import parameters
+from thermal_fusion_ros.parameter import Parameter, Value, range_text
 from thermal_fusion_ros.share import PACKAGE, share_file
 
 NODE = "fusion_node"

@@ -13,8 +13,9 @@ from rcl_interfaces.msg import (
     SetParametersResult,
 )
 
-from thermal_fusion_ros.config import FOREIGN, Config, Parameter, parameters
+from thermal_fusion_ros.config import FOREIGN, Config, parameters
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.parameter import Parameter
 
 if TYPE_CHECKING:
     from rclpy.node import Node

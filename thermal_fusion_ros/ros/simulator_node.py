@@ -26,9 +26,10 @@ from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
-from thermal_fusion_ros.config import Config, Parameter, Spec, parameters
+from thermal_fusion_ros.config import Config, parameters
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import RgbFrame
+from thermal_fusion_ros.parameter import Parameter, Spec
 from thermal_fusion_ros.ros.heartbeat import keep_awake
 from thermal_fusion_ros.ros.parameters import take
 from thermal_fusion_ros.ros.player import StreamPublisher

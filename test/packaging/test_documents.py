@@ -3,13 +3,17 @@
 import argparse
 import re
 import shlex
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from benchmark.markdown import calls
 from benchmark.tables import TABLES, documents
 from thermal_fusion_ros.cli.main import build_parser
-from thermal_fusion_ros.config import parameters
+from thermal_fusion_ros.config import SimulationConfig, parameters
+from thermal_fusion_ros.simulation.simulator import Simulator
 
 DOCUMENTS = pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
 PARSER = build_parser()
@@ -19,8 +23,8 @@ SECTIONS = "|".join(sorted({name.partition(".")[0] for name in NAMES}))
 
 def spans(text: str) -> list[str]:
     """Everything set as code, in line or as lines of a block."""
-    blocks = re.findall(r"^```\n(.*?)^```", text, re.S | re.M)
-    rest = re.sub(r"^```\n.*?^```", "", text, flags=re.S | re.M)
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.S | re.M)
+    rest = re.sub(r"^```\w*\n.*?^```", "", text, flags=re.S | re.M)
     return [line for block in blocks for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", rest)
 
 
@@ -78,6 +82,28 @@ def test_commands_exist(path):
 def test_parameters_exist(path):
     words = (re.match(rf"({SECTIONS})\.[a-z_]+(?=$|[:= ])", span) for span in spans(path.read_text()))
     assert {word.group() for word in words if word} - NAMES == set()
+
+
+def test_python_runs(tmp_path, monkeypatch, capsys):
+    """The page on the library, from top to bottom, on small pictures."""
+    page = next(path for path in documents() if path.name == "library.md")
+    size = {"width": 160, "height": 120, "thermal_width": 160, "thermal_height": 120}
+    rig = Simulator(SimulationConfig(condition="day", quality="live", **size))
+    rgb, heat = rig.rgb(0.0, False).frame.image, rig.thermal(0.0, False).frame.image
+    monkeypatch.chdir(tmp_path)
+    for picture, name in ((rgb[..., ::-1], "rgb.png"), (heat, "thermal.png")):
+        cv2.imwrite(name, picture)
+        folder = Path("drive", Path(name).stem)
+        folder.mkdir(parents=True)
+        cv2.imwrite(str(folder / "1.png"), picture)
+    names: dict = {}
+    for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.S | re.M):
+        exec(compile(block, page.name, "exec"), names)
+    assert names["seen"].fused.shape == rgb.shape
+    assert np.isfinite(names["cloud"]["z"]).any()
+    assert names["report"].published == 1
+    assert re.fullmatch(r"\d+ [\d.]+\n", capsys.readouterr().out)
+    assert names["log_depth"].shape == (1, 1, 240, 320)
 
 
 @pytest.mark.parametrize(

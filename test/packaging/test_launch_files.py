@@ -111,15 +111,23 @@ def test_only_given_arguments_override_the_parameter_file() -> None:
     described = entities(LAUNCH / "fusion.launch.py")
     Recorded.context = defaults(described) | {"sync.tolerance_s": "0.1", "rgb_image": "/front/color"}
     (node,) = processes(described)
-    file, overrides, clock = node.options["parameters"]
+    file, overrides = node.options["parameters"]
     assert file.args == (Recorded.context["params_file"],)
     assert overrides == {"sync.tolerance_s": 0.1}
-    assert clock == {"use_sim_time": False}
     remapped = dict(node.options["remappings"])
     assert remapped == {
         "rgb/image_raw": "/front/color",
         "rgb/image_raw/compressed": "/front/color/compressed",
     }
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_the_clock_is_that_of_the_parameter_file_unless_given() -> None:
+    described = entities(LAUNCH / "fusion.launch.py")
+    for given, wanted in (({}, {}), ({"use_sim_time": "True"}, {"use_sim_time": True})):
+        Recorded.context = defaults(described) | given
+        (node,) = processes(described)
+        assert node.options["parameters"][1] == wanted
 
 
 @pytest.mark.usefixtures("stand_in")

@@ -115,8 +115,8 @@ def install_tf2(monkeypatch, lookup_transform):
         pass
 
     class Buffer:
-        def __init__(self, node):
-            pass
+        def __init__(self, cache_time=None, node=None):
+            assert node is None, "it would make a service in it that nobody destroys"
 
         def lookup_transform(self, target, source, time):
             found = lookup_transform(target, source, time.nanoseconds)
@@ -185,6 +185,13 @@ def test_a_picture_newer_than_odometry_is_where_the_robot_was_going(monkeypatch,
     np.testing.assert_allclose(turned, (0, 0, moment * 1e-8), atol=1e-6)
     assert lookup.moving_pose("odom", "thermal", moment) is None
     assert lookup.moving_pose("odom", "rgb", newest - 2_000_000_000) is None  # before TF began
+
+
+def test_a_picture_of_the_first_moment_of_simulated_time_has_no_pose(monkeypatch):
+    install_tf2(
+        monkeypatch, lambda target, source, ns: transform(50_000_000, 0, 0, 0) if ns <= 50_000_000 else None
+    )
+    assert TransformLookup(object()).moving_pose("odom", "rgb", 80_000_000) is None
 
 
 def test_how_the_camera_is_mounted_comes_from_tf(bench):

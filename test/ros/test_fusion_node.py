@@ -10,7 +10,12 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data  # noqa: E402
+from rclpy.qos import (  # noqa: E402
+    DurabilityPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_profile_sensor_data,
+)
 from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
@@ -256,6 +261,28 @@ def test_incompatible_qos_is_named_with_the_parameter_that_mends_it(bench):
     bench.until(lambda: words in bench.part("rgb").message, "the same in the diagnostics")
 
 
+def test_a_publisher_with_another_qos_that_has_gone_is_no_longer_complained_of(bench):
+    bench.node(**{"qos_overrides./rgb/image_raw.subscription.reliability": "reliable"})
+    best_effort = bench.helper.create_publisher(Image, "rgb/image_raw", qos_profile_sensor_data)
+    bench.until(lambda: "reliability" in bench.part("rgb").message, "the diagnostics")
+    bench.helper.destroy_publisher(best_effort)
+    cameras = bench.cameras()
+    cameras.stream_until(lambda: bench.part("rgb").level == OK, "the camera that was started anew")
+
+
+def test_a_camera_info_that_was_sent_once_arrives_where_durability_is_overridden(bench):
+    once = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    latched = bench.helper.create_publisher(CameraInfo, "rgb/camera_info", once)
+    latched.publish(CameraInfo(height=H, width=W, k=[500.0, 0, 32, 0, 500, 24, 0, 0, 1]))
+    bench.node(
+        **{
+            "qos_overrides./rgb/camera_info.subscription.durability": "transient_local",
+            "qos_overrides./rgb/camera_info.subscription.reliability": "reliable",
+        }
+    )
+    bench.until(lambda: bench.nodes[0]._fuser.camera_info is not None, "the camera_info")
+
+
 def test_qos_of_every_topic_can_be_overridden(bench):
     node = bench.node(
         **{
@@ -347,6 +374,40 @@ def test_simulated_time_that_does_not_begin_is_pointed_out(bench):
     words = "nothing has come on /clock"
     bench.until(lambda: any(words in line for line in bench.log), "a line in the log")
     bench.until(lambda: words in bench.part("sync").message, "the diagnostics")
+
+
+def test_a_clock_that_goes_back_again_and_again_does_not_fill_the_log(bench):
+    """As two publishers on /clock do: a bag that holds it, played with --clock."""
+    bench.node(use_sim_time=True)
+    clock = bench.publisher(Clock, "/clock", 10)
+    for k in range(10):
+        for now in ((1000 + k) * NS, (1000 + k) * NS - 3_000_000):
+            message = Clock()
+            message.clock.sec, message.clock.nanosec = divmod(now, NS)
+            clock.publish(message)
+            bench.until(lambda now=now: bench.nodes[0].get_clock().now().nanoseconds == now, "the clock")
+    bench.fresh_report()
+    assert int(bench.part("sync").values["clock_jumps"]) >= 10
+    assert sum("time jumped" in line for line in bench.log) < 5
+
+
+def test_images_that_never_pair_are_pointed_out_until_they_do(bench):
+    """As where a driver stamps every image alike."""
+    bench.node(input__watchdog_s=30.0)
+    fused = bench.listen(Image, "/fused/image_raw")
+    cameras = bench.cameras()
+    first = cameras.stamp
+    words = "none of them make a pair"
+    while words not in bench.part("sync").message:
+        cameras.stamp += cameras.period
+        cameras.send(cameras.rgb, image(rgb_picture(), "rgb8", cameras.stamp))
+        cameras.send(cameras.thermal, image(thermal_picture(), "mono8", first - 10 * NS))
+        cameras.wait_received()
+    assert bench.part("sync").level == WARN
+    bench.until(lambda: any(words in line for line in bench.log), "a line in the log")
+    cameras.stream_until(lambda: fused, "a fused image")
+    bench.fresh_report()
+    assert words not in bench.part("sync").message
 
 
 def test_a_frame_that_wakes_the_node_and_finds_no_partner_is_counted(bench):

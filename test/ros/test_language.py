@@ -7,6 +7,7 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
+from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from std_msgs.msg import Float32MultiArray, String  # noqa: E402
@@ -185,4 +186,16 @@ def test_without_captions_and_prompt_there_is_no_worker(bench):
     bench.until(lambda: worker(bench).get("text") == "people", "the prompt understood")
     node.set_parameters([Parameter("fusion.prompt", value="")])
     bench.until(lambda: worker(bench)["state"] == "off", "the worker gone")
+    assert captions == []
+
+
+def test_a_caption_from_before_the_node_was_deactivated_is_not_sent_again(bench):
+    node = bench.node(**QUICK)
+    captions = bench.listen(String, "/caption")
+    bench.cameras().stream_until(lambda: captions, "a caption")
+    assert node.trigger_deactivate() == node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    del captions[:]
+    bench.until(node._outputs.language._caption.get_subscription_count, "the node to see the reader")
+    node._tend_language()
+    bench.fresh_report()
     assert captions == []

@@ -49,11 +49,13 @@ class Rig:
     def __init__(self):
         self.pipeline, self.outputs, self.lines = FakePipeline(Config()), Outputs(), Lines()
         self.poses = {}
+        self.alive = True
         self.fuser = PairFuser(
             self.pipeline,
             LogLimiter(self.lines),
             now_ns=lambda: 10_000 * MS,
             pose_of=lambda frame, stamp_ns: self.poses.get((frame, stamp_ns)),
+            alive=lambda: self.alive,
         )
         self.fuser.attach(self.outputs)
 
@@ -245,6 +247,16 @@ def test_what_the_pipeline_raises_is_counted_and_the_next_pair_goes_on(rig, faul
     rig.settle()
     assert rig.outputs.stamps == [2 * MS]
     wait_until(lambda: not (rig.fuser.problem or rig.fuser.frozen), "the problem forgotten")
+
+
+def test_what_fails_because_ros_is_shut_down_is_no_error(rig):
+    rig.pipeline.gate.clear()
+    rig.submit_into_engine(1)
+    rig.alive, rig.pipeline.fault = False, RuntimeError("publisher's context is invalid")
+    rig.pipeline.gate.set()
+    rig.settle()
+    assert rig.balance.dropped == {"inactive": 1}
+    assert rig.lines == []
 
 
 def test_an_image_that_proves_undecodable_is_counted_for_its_camera(rig):

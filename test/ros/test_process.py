@@ -119,6 +119,51 @@ def test_it_ends_though_nothing_wakes_it(module, last_call, arguments):
     assert done.returncode == 0, done.stderr
 
 
+INTERRUPTED = """
+import os, sys
+from thermal_fusion_ros.ros import fusion_node as module
+def interrupt(*arguments, **others):
+    raise KeyboardInterrupt
+leave = os._exit
+def tell(code):
+    print("left at once", flush=True)
+    leave(code)
+module.spin_safely = module.FusionNode.close = interrupt
+os._exit = tell
+sys.exit(module.main(["fusion_node", "--ros-args", "-p", "node.autostart:=false"]))
+"""
+
+
+def test_interrupted_while_it_ends_it_leaves_at_once():
+    """Its threads may be building an engine, and Python's own way out ends the process under them with an abort."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE_S,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "left at once\n"), done.stderr
+
+
+@pytest.mark.parametrize("module", ["fusion_node", "simulator_node"])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--params-file", "/nowhere.yaml"], "/nowhere.yaml"),
+        (["-r", "rgb"], "rgb"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)
+def test_arguments_that_ros_refuses_end_it_with_the_reason_and_code_2(module, arguments, words):
+    command = [sys.executable, "-m", f"thermal_fusion_ros.ros.{module}", "--ros-args", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE_S, check=False)
+    assert done.returncode == 2, done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert "ROS does not start" in line
+    assert words in line
+
+
 @pytest.mark.parametrize(
     ("argument", "words"),
     [

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image, PointCloud2, PointField
 
 from thermal_fusion_ros.messages import BadMessageError
@@ -143,6 +144,11 @@ def test_points_of_another_frame_are_refused_without_tf_and_moved_with_it(bench)
         frame="lidar",
     )
     assert bench.pipeline.range_points == []
+    bridge.node.set_parameters([Parameter("depth.range_points", value=False)])
+    bridge.send_until(
+        lambda: "refused.range" not in bench.part("depth").values, "it no longer asked for", frame="lidar"
+    )
+    bridge.node.set_parameters([Parameter("depth.range_points", value=True)])
     pose = np.array([0.0, 0.0, 10.0]), np.array([0.0, 0.0, 0.0, 1.0])
     bridge.node._range._transforms = SimpleNamespace(available=True, pose=lambda parent, child: pose)
     bridge.send_until(lambda: bench.pipeline.range_points, "points", frame="lidar")

@@ -12,7 +12,8 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.geometry.mounting import down_of_pose, parse_tilt
 from thermal_fusion_ros.geometry.poses import Matrix, matrix_from
 from thermal_fusion_ros.ros import diagnostics, parameters, report
+from thermal_fusion_ros.ros.arguments import begin
 from thermal_fusion_ros.ros.heartbeat import keep_awake
 from thermal_fusion_ros.ros.inputs import CameraInput
 from thermal_fusion_ros.ros.log_limiter import LogLimiter, PythonLogBridge
@@ -48,7 +50,7 @@ from thermal_fusion_ros.ros.range_input import RangeInput
 from thermal_fusion_ros.ros.transforms import TransformLookup
 from thermal_fusion_ros.ros.watchdog import explain_silence
 from thermal_fusion_ros.sensing.camera import Floats
-from thermal_fusion_ros.sensing.pairing import PairerLike, Stream, make_pairer
+from thermal_fusion_ros.sensing.pairing import Pair, PairerLike, Stream, make_pairer
 from thermal_fusion_ros.sensing.rig_assembly import CAMERAS, WAITING, RigAssembly
 
 if TYPE_CHECKING:  # it loads torch
@@ -60,6 +62,7 @@ TRANSFORM_PERIOD_S = 0.5  # between looks at TF
 SAME_DOWN = 0.003  # radians: the camera's mounting has not changed by more
 LANGUAGE_PERIOD_S = 1.0  # at most, between looks at what the language worker does
 FORWARD_JUMP_S = 10.0  # of simulated time; less is a slow or a fast recording
+MANY = 30  # images of a camera; of so many, some should have become pairs
 NO_CAMERA = "nothing has come on rgb/camera_info; start the driver's, or set registration.rig"
 NO_TF = "depth.odometry_frame is of no use without tf2_ros: install it (apt), or leave the parameter empty"
 PATIENCE_S = 3.0  # at the end, for the engine to finish the pair it is working on
@@ -105,6 +108,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         self._expiring: Any = None  # the timer that lets waiting frames go
         self._clock_jumps = 0
         self._told_silent: set[Stream] = set()
+        self._since_pair: Counter[Stream] = Counter()  # images
         self._core_log = PythonLogBridge(self.get_logger(), "thermal_fusion_ros")
         self._core_log.open()
 
@@ -182,6 +186,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
             self._language,
             config.fusion.rate_hz,
             self._pose_of_camera,
+            self.context.ok,
         )
         self._tell_rig()
         self._inputs = {
@@ -222,6 +227,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         self._fuser.attach(self._outputs)
         self._closers.append(self._fuser.detach)  # undone in reverse: before the publishers go
         self._told_silent.clear()
+        self._since_pair.clear()
         for camera in self._inputs.values():
             camera.open()
             self._closers.append(camera.close)
@@ -285,16 +291,25 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
             self.get_logger().info(f"{stream.value} images arrive")
         if self._expiring.is_canceled():
             self._expiring.reset()
-        if self._pairer is not None and self._fuser is not None:
-            for pair in self._pairer.add(stream, received.stamp_ns, received, self._now_ns()):
-                self._fuser.submit(pair)
+        if self._pairer is not None:
+            self._since_pair[stream] += 1
+            self._submit(self._pairer.add(stream, received.stamp_ns, received, self._now_ns()))
 
     def _expire(self) -> None:
         if all(camera.silent_s > self.config.sync.wait_s + 1.0 for camera in self._inputs.values()):
             self._expiring.cancel()  # nothing waits any more: rest until an image comes
-        if self._pairer is not None and self._fuser is not None:
-            for pair in self._pairer.expire(self._now_ns()):
-                self._fuser.submit(pair)
+        if self._pairer is not None:
+            self._submit(self._pairer.expire(self._now_ns()))
+
+    def _submit(self, pairs: Iterable[Pair]) -> None:
+        assert self._fuser is not None
+        for pair in pairs:
+            self._since_pair.clear()
+            self._fuser.submit(pair)
+
+    @property
+    def _nothing_pairs(self) -> bool:
+        return all(self._since_pair[stream] >= MANY and stream not in self._told_silent for stream in Stream)
 
     def _on_camera_info(self, camera: str, message: CameraInfo) -> None:
         if self._fuser is None or self._assembly is None:
@@ -407,7 +422,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
         for camera in self._inputs.values():
             camera.restart_watch()
         what = "is another clock now" if switched else f"jumped by {jump.delta.nanoseconds / 1e9:+.3f} s"
-        self.get_logger().info(f"time {what}")
+        self._log.info("time", f"time {what}")
 
     # Parameters
 
@@ -444,6 +459,8 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
                 self.get_logger().warning(explain_silence(self, camera))
         if self._now_ns() == 0:
             self._log.warning("no clock", report.NO_CLOCK)
+        if self._nothing_pairs:
+            self._log.warning("no pairs", report.NO_PAIRS)
 
     def _tend_language(self) -> None:
         if self._language is None or self._outputs is None:
@@ -477,7 +494,13 @@ class FusionNode(LifecycleNode):  # type: ignore[misc] # rclpy has no types
             report.objects(self._outputs.objects),
             report.engine(self._fuser, self._pipeline),
             *([] if self._language is None else [report.language(self._language.state())]),
-            report.sync(pairing, self.config.sync, self._clock_jumps, clock_stands=self._now_ns() == 0),
+            report.sync(
+                pairing,
+                self.config.sync,
+                self._clock_jumps,
+                clock_stands=self._now_ns() == 0,
+                nothing_pairs=self._nothing_pairs,
+            ),
             report.shutter(self._fuser, self._pipeline),
             report.registration(self._fuser, self._pipeline, self._assembly, self.config.registration),
         ]
@@ -507,9 +530,8 @@ def main(args: list[str] | None = None) -> int:
     code = 0
     executor: Any = None
     node: FusionNode | None = None
-    idle = True
     try:
-        rclpy.init(args=args)
+        begin(args)
         executor = SingleThreadedExecutor()
         node = FusionNode()
         executor.add_node(node)
@@ -528,7 +550,8 @@ def main(args: list[str] | None = None) -> int:
         if rclpy.ok():  # else it was interrupted in the middle of something
             raise
     finally:
-        with contextlib.suppress(KeyboardInterrupt):
+        idle = node is None
+        with contextlib.suppress(KeyboardInterrupt):  # impatient people interrupt the end, too
             if executor is not None:
                 executor.shutdown()
             if node is not None:

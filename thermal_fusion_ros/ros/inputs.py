@@ -11,7 +11,7 @@ try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
-from rclpy.qos import qos_policy_name_from_kind
+from rclpy.qos import QoSCompatibility, qos_check_compatible, qos_policy_name_from_kind
 from sensor_msgs.msg import CompressedImage, Image
 
 from thermal_fusion_ros import messages
@@ -56,14 +56,14 @@ class CameraInput:
         self.stamped_on_arrival = 0
         self.lost = 0
         self.problem = ""  # of the last message, empty when it was usable
-        self.qos_problem = ""
+        self._refused_policy = ""  # in which a publisher offered too little
         self._opened = 0.0
         self._subscription: Any = None
 
     def open(self) -> None:
         """Subscribe."""
         self._opened = time.monotonic()
-        self.qos_problem = ""
+        self._refused_policy = ""
         events = {"incompatible_qos": self._on_incompatible_qos, "message_lost": self._on_lost}
         try:
             self._subscription = self._subscribe(SubscriptionEventCallbacks(**events))
@@ -85,6 +85,15 @@ class CameraInput:
     def publishers(self) -> int:
         """How many publish on the topic, of whatever type."""
         return int(self._node.count_publishers(self.topic))
+
+    @property
+    def qos_problem(self) -> str:
+        """What a publisher that is there offers too little of; empty where none does."""
+        offered = self._node.get_publishers_info_by_topic(self.topic) if self._refused_policy else []
+        verdicts = [
+            qos_check_compatible(end.qos_profile, self._subscription.qos_profile)[0] for end in offered
+        ]
+        return self._too_little() if QoSCompatibility.ERROR in verdicts else ""
 
     @property
     def silent_s(self) -> float:
@@ -134,9 +143,12 @@ class CameraInput:
         self.lost += event.total_count_change
 
     def _on_incompatible_qos(self, event: Any) -> None:
-        policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
-        self.qos_problem = (
+        self._refused_policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
+        self._log.warning(f"{self.topic} qos", f"{self.topic}: {self._too_little()}")
+
+    def _too_little(self) -> str:
+        policy = self._refused_policy
+        return (
             f"a publisher offers a {policy} that does not satisfy this subscription, so nothing arrives from it; "
             f"set qos_overrides.{self.topic}.subscription.{policy} to what it offers"
         )
-        self._log.warning(f"{self.topic} qos", f"{self.topic}: {self.qos_problem}")

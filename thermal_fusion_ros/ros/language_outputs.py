@@ -28,7 +28,7 @@ class LanguageOutputs:
         self._node, self._language = node, language
         self._caption = create_publisher(node, String, "caption", NEWEST)
         self._embedding = create_publisher(node, Float32MultiArray, "caption/embedding", NEWEST)
-        self._last: Caption | None = None
+        self._last: Caption | None = language.state().caption  # of before: what it says is no longer so
 
     @property
     def subscribers(self) -> int:

@@ -48,7 +48,9 @@ def node_arguments() -> list[DeclareLaunchArgument]:
             "namespace", default_value="", description="Namespace of the node and its topics."
         ),
         DeclareLaunchArgument(
-            "use_sim_time", default_value="false", description="Take the time from /clock."
+            "use_sim_time",
+            default_value=NOT_GIVEN,
+            description="Take the time from /clock. Not given: as in params_file.",
         ),
         DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn or error."),
     ]
@@ -114,14 +116,16 @@ def _overrides(context: LaunchContext, among: list[Parameter]) -> dict[str, Valu
 
 def _make_node(context: LaunchContext) -> list[Node]:
     overrides = _overrides(context, _of_node())
-    clock = {"use_sim_time": given(context, "use_sim_time").lower() == "true"}
+    clock = given(context, "use_sim_time")
+    if clock != NOT_GIVEN:
+        overrides["use_sim_time"] = clock.lower() == "true"
     return [
         Node(
             package=PACKAGE,
             executable=NODE,
             name=NODE,
             namespace=given(context, "namespace"),
-            parameters=[ParameterFile(given(context, "params_file")), overrides, clock],
+            parameters=[ParameterFile(given(context, "params_file")), overrides],
             remappings=_remappings(context),
             arguments=["--ros-args", "--log-level", given(context, "log_level")],
             output="screen",

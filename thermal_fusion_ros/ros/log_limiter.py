@@ -11,32 +11,36 @@ QUIET_S = 10.0
 
 
 class LogLimiter:
-    """Logs through a logger of rclpy (anything with `warning` and `error`). Any thread may use it."""
+    """Logs through a logger of rclpy (anything with `info`, `warning` and `error`). Any thread may use it."""
 
     def __init__(self, logger: Any) -> None:
         self._logger = logger
         self._lock = threading.Lock()
         self._seen: dict[str, tuple[float, int]] = {}  # kind -> when logged, how often held back since
 
+    def info(self, kind: str, text: str) -> None:
+        """`kind`: what counts as the same event."""
+        if line := self._line(kind, text):
+            self._logger.info(line)
+
     def warning(self, kind: str, text: str) -> None:
         """`kind`: what counts as the same problem."""
-        line = self._line(kind, text)
-        if line is not None:
+        if line := self._line(kind, text):
             self._logger.warning(line)
 
     def error(self, kind: str, text: str) -> None:
         """`kind`: what counts as the same problem."""
-        line = self._line(kind, text)
-        if line is not None:
+        if line := self._line(kind, text):
             self._logger.error(line)
 
-    def _line(self, kind: str, text: str) -> str | None:
+    def _line(self, kind: str, text: str) -> str:
+        """What to log now, empty for nothing."""
         now = time.monotonic()
         with self._lock:
             logged, held = self._seen.get(kind, (-QUIET_S, 0))
             if now - logged < QUIET_S:
                 self._seen[kind] = (logged, held + 1)
-                return None
+                return ""
             self._seen[kind] = (now, 0)
         return text + (f" ({held} more of this kind since)" if held else "")
 

@@ -21,7 +21,6 @@ class NodeOutputs:
     """`fused`, `language` and, where they are enabled, `depth` and `objects`."""
 
     def __init__(self, node: Node, config: Config, language: LanguageService) -> None:
-        self._node = node
         self.fused = FusedOutputs(node, config.output)
         self.depth = DepthOutputs(node, config.depth, config.points) if config.depth.enabled else None
         self.objects = ObjectOutputs(node) if config.objects.enabled else None
@@ -55,16 +54,11 @@ class NodeOutputs:
 
         `camera_info`: the RGB camera's last CameraInfo; its header is overwritten.
         """
-        published = 0
-        try:
-            published += self.fused.publish(perception, camera_info)
-            if self.depth is not None:
-                published += self.depth.publish(perception, camera_info)
-            if self.objects is not None:
-                published += self.objects.publish(perception)
-        except Exception:
-            if self._node.context.ok():  # else ROS was shut down in the middle
-                raise
+        published = self.fused.publish(perception, camera_info)
+        if self.depth is not None:
+            published += self.depth.publish(perception, camera_info)
+        if self.objects is not None:
+            published += self.objects.publish(perception)
         return published
 
     def update(self, config: Config) -> None:

@@ -6,7 +6,13 @@ import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rclpy.qos import QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import (
+    QoSHistoryPolicy,
+    QoSPolicyKind,
+    QoSProfile,
+    QoSReliabilityPolicy,
+    qos_profile_sensor_data,
+)
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 if TYPE_CHECKING:
@@ -20,17 +26,24 @@ SENSOR_DATA.depth = 30
 NEWEST = QoSProfile(history=QoSHistoryPolicy.KEEP_LAST, depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
 # Reports, of which none should be missed.
 RELIABLE = QoSProfile(history=QoSHistoryPolicy.KEEP_LAST, depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
+# Durability, for some drivers publish their camera_info once, for whoever comes later.
+OVERRIDABLE = (
+    QoSPolicyKind.HISTORY,
+    QoSPolicyKind.DEPTH,
+    QoSPolicyKind.RELIABILITY,
+    QoSPolicyKind.DURABILITY,
+)
 
 
 def create_publisher(node: Node, kind: Any, topic: str, qos: QoSProfile) -> Any:
-    """A publisher; `qos` unless overridden: history, depth, reliability."""
+    """A publisher; `qos` unless overridden."""
     return node.create_publisher(kind, topic, copy.copy(qos), qos_overriding_options=_options())
 
 
 def create_subscription(
     node: Node, kind: Any, topic: str, callback: Callable[[Any], None], qos: QoSProfile, **options: Any
 ) -> Any:
-    """A subscription; `qos` unless overridden: history, depth, reliability."""
+    """A subscription; `qos` unless overridden."""
     return node.create_subscription(
         kind, topic, callback, copy.copy(qos), qos_overriding_options=_options(), **options
     )
@@ -38,4 +51,4 @@ def create_subscription(
 
 def _options() -> Any:
     # rclpy writes the overrides into the profile it is given, hence the copies: profiles are shared.
-    return QoSOverridingOptions.with_default_policies()
+    return QoSOverridingOptions(OVERRIDABLE)

@@ -46,9 +46,8 @@ class PipelineLike(Protocol):
     """What the node needs of :class:`thermal_fusion_ros.pipeline.Pipeline`. Used by the fuser's thread alone."""
 
     counters: Counter[str]
-    wanted: frozenset[
-        str
-    ]  # of frames.FUSED, DEPTH, POINTS, CAPTION: what somebody subscribes to; the rest may be left out
+    # Of frames.FUSED, DEPTH, POINTS, OBJECTS, CAPTION: what somebody subscribes to; the rest may be left out.
+    wanted: frozenset[str]
     # Gives the code (64,) of pairs that no prompt of known words guides.
     guidance: Callable[[], NDArray[np.float32]] | None
     engine_name: str
@@ -127,6 +126,7 @@ class PairFuser:
     Works while :meth:`attach` has given it outputs. `now_ns` is the clock that stamps are compared with. `language` is
     shown what has been fused, and guides fusion. `rate_hz`: pairs a second at most, by their stamps; 0: all. `pose_of`
     says where a frame was at a moment (ns), as a matrix, in a frame that stands still; asked in the fuser's thread.
+    `alive`: False once ROS is shut down; what fails then, fails for that.
     """
 
     def __init__(
@@ -137,6 +137,7 @@ class PairFuser:
         language: LanguageService | None = None,
         rate_hz: float = 0.0,
         pose_of: PoseOf = lambda frame, stamp_ns: None,
+        alive: Callable[[], bool] = lambda: True,
     ) -> None:
         self.ledger = Ledger()
         self.rate = RateMeter()
@@ -151,7 +152,7 @@ class PairFuser:
         self.problem = ""  # the last pair's, empty when it went well
         self.state = "no pair yet"
         self._pipeline, self._log, self._now_ns = pipeline, log, now_ns
-        self._language, self._pose_of = language, pose_of
+        self._language, self._pose_of, self._alive = language, pose_of, alive
         if language is not None:
             pipeline.guidance = language.code
         self._rate_hz, self._limit = rate_hz, RateLimit()
@@ -280,8 +281,10 @@ class PairFuser:
             reason, self.problem = "refused", str(error)
             self._log.warning(f"{what} refused", str(error))
         except Exception as error:  # a defect must not stop the node; it is shown with its traceback
-            reason, self.problem = "error", f"{type(error).__name__}: {error}"
-            self._log.error(f"{what} error", traceback.format_exc().rstrip())
+            reason = "inactive"
+            if self._alive():
+                reason, self.problem = "error", f"{type(error).__name__}: {error}"
+                self._log.error(f"{what} error", traceback.format_exc().rstrip())
         if otherwise is not None:
             otherwise(reason)
 
@@ -363,10 +366,7 @@ class PairFuser:
     def _note_stages(self, stage_ms: Mapping[str, float]) -> None:
         for stage, duration in stage_ms.items():
             if stage not in self.stages:
-                self.stages = {
-                    **self.stages,
-                    stage: Latencies(),
-                }  # a new dict: the node may be reading the old one
+                self.stages = {**self.stages, stage: Latencies()}  # the node may be reading the old one
             self.stages[stage].add(duration / 1e3)
 
     @contextmanager

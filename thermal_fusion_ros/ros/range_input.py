@@ -12,7 +12,6 @@ from sensor_msgs.msg import PointCloud2, PointField
 from thermal_fusion_ros.messages import BadMessageError, stamp_ns
 from thermal_fusion_ros.ros.log_limiter import LogLimiter
 from thermal_fusion_ros.ros.overridable import SENSOR_DATA, create_subscription
-from thermal_fusion_ros.ros.rates import RateMeter
 from thermal_fusion_ros.ros.transforms import TransformLookup
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ class RangeInput:
     """Hands points (N×3 float32 metres, optical frame of the RGB camera) and their stamp (ns) to `take`.
 
     `wanted` says whether anybody needs them, `rgb_frame` the frame they have to be in ("" while it is not known).
-    `refused` is why the last ones were not used, empty when they were; `points` how many they were.
+    `refused` is why the last ones could not be used; `points` how many they were.
     """
 
     def __init__(
@@ -52,7 +51,6 @@ class RangeInput:
         self.topic: str = node.resolve_topic_name(TOPIC)
         self.received = self.used = self.points = 0
         self.refused = ""
-        self.rate = RateMeter()
         self._subscription = create_subscription(node, PointCloud2, TOPIC, self._on_points, SENSOR_DATA)
 
     def close(self) -> None:
@@ -61,6 +59,7 @@ class RangeInput:
 
     def _on_points(self, message: PointCloud2) -> None:
         self.received += 1
+        self.refused = ""
         if not self._wanted():
             return
         try:
@@ -69,7 +68,6 @@ class RangeInput:
             self.refused = str(error)
             self._log.warning(f"{self.topic} {error.reason}", f"{self.topic} refused: {error}")
             return
-        self.refused = ""
         self.used += 1
         self.points = len(points)
         self._take(points, stamp_ns(message))

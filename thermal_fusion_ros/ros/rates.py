@@ -52,9 +52,7 @@ class RateLimit:
 
     def due(self, stamp_ns: int, rate_hz: float) -> bool:
         """Whether something of this stamp may pass; `rate_hz` 0 lets everything."""
-        if (
-            rate_hz <= 0 or self._last_ns is None or stamp_ns < self._last_ns
-        ):  # the last: a recording has looped
+        if rate_hz <= 0 or self._last_ns is None or stamp_ns < self._last_ns:  # a recording has looped
             return True
         return stamp_ns >= min(self._next_ns, self._last_ns + 1e9 / rate_hz)  # a new rate counts at once
 

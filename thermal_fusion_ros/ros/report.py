@@ -23,6 +23,10 @@ if TYPE_CHECKING:  # it loads torch
     from thermal_fusion_ros.language.service import LanguageState
 
 NO_CLOCK = "use_sim_time is true, but nothing has come on /clock: play with --clock, or set it to false"
+NO_PAIRS = (
+    "images of both cameras arrive, but none of them make a pair: unused.* of rgb and thermal in /diagnostics say why; "
+    "see sync.tolerance_s and sync.thermal_offset_s"
+)
 TOPICS = {"depth": "depth/image_raw", "relative": "depth/relative", "points": "points"}
 STUCK_S = 5.0  # a pair should have been fused long before, if no engine is being built
 
@@ -76,8 +80,8 @@ def camera(
         part.note(f"stale: {explain()}", ERROR)
     if source.problem:
         part.note(f"last image skipped: {source.problem}", WARN)
-    if source.qos_problem:
-        part.note(source.qos_problem, WARN)
+    if problem := source.qos_problem:
+        part.note(problem, WARN)
     return part
 
 
@@ -117,11 +121,15 @@ def engine(fuser: PairFuser, pipeline: PipelineLike) -> Part:
     return part
 
 
-def sync(report: PairingReport, config: SyncConfig, clock_jumps: int, *, clock_stands: bool) -> Part:
+def sync(
+    report: PairingReport, config: SyncConfig, clock_jumps: int, *, clock_stands: bool, nothing_pairs: bool
+) -> Part:
     """Clocks and pairing. `clock_stands`: simulated time has not begun."""
     part = Part("sync")
     if clock_stands:
         part.note(NO_CLOCK, WARN)
+    if nothing_pairs:
+        part.note(NO_PAIRS, WARN)
 
     def ms(seconds: float | None) -> float | None:
         return None if seconds is None else seconds * 1e3

@@ -30,7 +30,9 @@ from thermal_fusion_ros.config import Config, parameters
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import RgbFrame
 from thermal_fusion_ros.parameter import Parameter, Spec
+from thermal_fusion_ros.ros.arguments import begin
 from thermal_fusion_ros.ros.heartbeat import keep_awake
+from thermal_fusion_ros.ros.message_memory import ImageMemory
 from thermal_fusion_ros.ros.parameters import take
 from thermal_fusion_ros.ros.player import StreamPublisher
 from thermal_fusion_ros.simulation.recording import BASE, MAP, camera_info
@@ -266,15 +268,9 @@ class SimulatorNode(Node):  # type: ignore[misc] # rclpy has no types
 
 
 def _image(picture: NDArray[Any], encoding: str, frame_id: str, stamp_ns: int) -> Image:
-    import array
-
-    message = Image(height=picture.shape[0], width=picture.shape[1], encoding=encoding, is_bigendian=0)
+    message = ImageMemory(encoding).fill(picture)
     message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, SECOND_NS)
     message.header.frame_id = frame_id
-    message.step = picture.nbytes // picture.shape[0]
-    data = array.array("B")
-    data.frombytes(np.ascontiguousarray(picture).tobytes())
-    message.data = data
     return message
 
 
@@ -295,7 +291,7 @@ def main(args: list[str] | None = None) -> int:
     node: SimulatorNode | None = None
     code = 0
     try:
-        rclpy.init(args=args)
+        begin(args)
         node = SimulatorNode()
         keep_awake(node)
         node.start()

@@ -33,7 +33,7 @@ class TransformLookup:
             import tf2_ros  # type: ignore[import-not-found, unused-ignore]
         except ImportError:
             return
-        self._buffer = tf2_ros.Buffer(node=self._node)
+        self._buffer = tf2_ros.Buffer()  # knows no node: it would leave a service in it for ever
         self._listener = tf2_ros.TransformListener(self._buffer, self._node, spin_thread=False)
 
     @property
@@ -64,8 +64,10 @@ class TransformLookup:
         last = self._ask(parent, child, 0)
         if last is None:
             return None
-        ahead_ns = stamp_ns - stamp_of(last)
-        before = self._ask(parent, child, stamp_of(last) - STEP_NS) if 0 < ahead_ns <= AHEAD_NS else None
+        ahead_ns, earlier_ns = stamp_ns - stamp_of(last), stamp_of(last) - STEP_NS
+        if not 0 < ahead_ns <= AHEAD_NS or earlier_ns <= 0:  # simulated time has only begun
+            return None
+        before = self._ask(parent, child, earlier_ns)
         if before is None:
             return None
         way = pose_of_message(before.transform), pose_of_message(last.transform)

@@ -18,21 +18,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.context import add_folder_options
+from benchmark.context import add_folder_options, progress
 from benchmark.markdown import table
 from thermal_fusion_ros.bags.pictures import match_pictures, read_thermal, read_visible
-from thermal_fusion_ros.config import SimulationConfig, ThermalConfig
+from thermal_fusion_ros.config import SimulationConfig
 from thermal_fusion_ros.detections import Detection
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.frames import ThermalFrame, ThermalKind
 from thermal_fusion_ros.language import visibility
 from thermal_fusion_ros.language.captioner import LIGHT_WORDS, Caption, Captioner
 from thermal_fusion_ros.language.scene import LABELS, Scene, SeenObject, see
 from thermal_fusion_ros.sensing.camera import CameraModel
-from thermal_fusion_ros.sensing.thermal import ThermalProcessor
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, Sample, SimulatedDataset
 from thermal_fusion_ros.simulation.simulator import Simulator
 from thermal_fusion_ros.simulation.truth import ObjectTruth
+from thermal_fusion_ros.training.depth_data import display
 
 TOLERANCE = 0.15
 SMALLEST = 40  # pixels of a 320×240 picture: smaller objects are not fed to the captioner
@@ -50,12 +49,6 @@ FIT_SAMPLES, GAMMA, GAIN, RIDGE, REAL_WEIGHT = 2000, 0.35, 0.15, 1e-3, 2.0
 USUAL = (1, 99)  # percentiles between which a measure is believed
 REAL_LIGHT = {"llvip": "night", "m3svd_0113_1714": "day", "m3svd_0111_1716": "day"}
 NOT_CLEAR = "m3svd_0117_1605"  # real smoke, of changing density: neither fitted nor counted
-
-
-def display(counts: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Counts as the pipeline shows them."""
-    frame = ThermalFrame(0, counts, ThermalKind.COUNTS)
-    return ThermalProcessor(ThermalConfig())(frame).display.copy()
 
 
 def true_objects(sample: Sample) -> list[ObjectTruth]:
@@ -309,13 +302,6 @@ def _confusion(counts: Counter[tuple[str, str]], columns: Sequence[str]) -> str:
     return table(
         ["fact", *columns], [[fact, *(str(counts[fact, word]) for word in columns)] for fact in facts]
     )
-
-
-def progress(items: Sequence) -> Iterator:
-    """`items`, with a bar on a terminal."""
-    from tqdm import tqdm
-
-    return iter(tqdm(items, unit=" pairs", disable=None))
 
 
 def add_samples_option(parser: argparse.ArgumentParser) -> None:

@@ -20,12 +20,11 @@ from benchmark.captions import (
     TOLERANCE,
     add_samples_option,
     held_out,
-    progress,
     real_pairs,
     share,
     within,
 )
-from benchmark.context import add_folder_options
+from benchmark.context import add_folder_options, progress
 from benchmark.markdown import table
 from thermal_fusion_ros.config import Config
 from thermal_fusion_ros.detections import LABELS, Box

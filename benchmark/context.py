@@ -7,17 +7,23 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
 
 from thermal_fusion_ros.config import parameters
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.evaluation import catalogue, ranking, scoring, targets
+from thermal_fusion_ros.evaluation import catalogue, ranking, scoring
 from thermal_fusion_ros.evaluation.ranking import PerImage
 from thermal_fusion_ros.evaluation.scoring import Scores
+from thermal_fusion_ros.evaluation.targets import Box, read_people
 
 ROOT = Path(__file__).resolve().parent.parent
+Item = TypeVar("Item")
 WEIGHTS = ROOT / "thermal_fusion_ros" / "models" / "weights"
 
 
@@ -27,6 +33,11 @@ def add_folder_options(parser: argparse.ArgumentParser, data: str) -> None:
     parser.add_argument("--data", type=Path, default=default, metavar="DIR", help=f"data with {data}")
     work = ROOT / "runs" / "benchmark"
     parser.add_argument("--work", type=Path, default=work, metavar="DIR", help="for what is made")
+
+
+def progress(items: Sequence[Item]) -> Iterator[Item]:
+    """`items`, with a bar on a terminal."""
+    return iter(tqdm(items, unit=" pairs", disable=None))
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,11 @@ class Context:
         entries = json.loads((self.data / "manifest.json").read_text(encoding="utf-8"))
         return {entry["name"]: entry["source"] for entry in entries if entry["split"] == "val"}
 
+    @cached_property
+    def people(self) -> dict[str, list[Box]]:
+        """Boxes of people by name of the picture."""
+        return read_people(self.data / "labels" / "detections.json")
+
     def fused(self, network: str) -> Path:
         """Folder of a network's pictures of the validation set, made by `thermal-fusion fuse` when first asked for."""
         if network not in self.networks:
@@ -110,14 +126,9 @@ def _fuse(context: Context, network: str) -> Path:
 @cache
 def _score(context: Context, folder: Path) -> Scores:
     metrics = [name for name in catalogue.MEASURES if name != "FMI_pixel"]
-    people = targets.read_people(_val_labels(context))
     scores = scoring.score_folders(
-        context.visible, context.thermal, folder, metrics, people=people, jobs=context.jobs
+        context.visible, context.thermal, folder, metrics, people=context.people, jobs=context.jobs
     )
     if scores.skipped:
         raise InputError(f"{folder}: {scores.skipped[0].name}: {scores.skipped[0].why}")
     return scores
-
-
-def _val_labels(context: Context) -> Path:
-    return context.data / "labels" / "detections.json"

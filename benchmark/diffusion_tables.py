@@ -19,7 +19,7 @@ from thermal_fusion_ros.evaluation import ranking
 from thermal_fusion_ros.evaluation.denoising import noise_errors
 from thermal_fusion_ros.evaluation.depth_metrics import score_depth
 from thermal_fusion_ros.evaluation.fusion_metrics import COMMON
-from thermal_fusion_ros.evaluation.targets import read_people, signal_to_clutter
+from thermal_fusion_ros.evaluation.targets import signal_to_clutter
 from thermal_fusion_ros.models.checkpoint import load_denoiser, load_depth, load_fusion, shipped
 from thermal_fusion_ros.simulation.dataset import DatasetSpec, Sample, SimulatedDataset
 from thermal_fusion_ros.training.data import Pair, load_pairs
@@ -125,17 +125,17 @@ def depth_seen(context: Context, weights: Path) -> list[float]:
     model = load_fusion(weights).model
     networks = {name: load_depth(shipped(f"depth_{name}")).model for name in SPECTRA}
     errors = []
-    for sample_ in _nights(context):
-        image = fuse(model, sample_.rgb, display(sample_.counts))
-        unit = unit_m(sample_)
-        near = np.isfinite(sample_.depth) & (sample_.depth < FARTHEST_M)
+    for sample in _nights(context):
+        image = fuse(model, sample.rgb, display(sample.counts))
+        unit = unit_m(sample)
+        near = np.isfinite(sample.depth) & (sample.depth < FARTHEST_M)
         if near.any():
             luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
             metres = (
                 np.exp(predict(network, luma if name == "infrared" else image)[0]) * unit
                 for name, network in networks.items()
             )
-            errors.append([score_depth(m, sample_.depth, near)["AbsRel"] for m in metres])
+            errors.append([score_depth(m, sample.depth, near)["AbsRel"] for m in metres])
     return [float(error) for error in np.mean(errors, axis=0)]
 
 
@@ -149,10 +149,9 @@ def people_gain(context: Context, weights: Path) -> float:
     """Median change of people's contrast when the prompt names them."""
     loaded = load_fusion(weights)
     code = torch.from_numpy(loaded.vocabulary.code("person"))[None]
-    people = read_people(context.data / "labels" / "detections.json")
     changes = []
     for pair in load_pairs(context.data, "val"):
-        boxes = people.get(pair.name, [])
+        boxes = context.people.get(pair.name, [])
         plain, named = (
             signal_to_clutter(
                 cv2.cvtColor(fuse(loaded.model, pair.rgb, pair.thermal, c), cv2.COLOR_RGB2GRAY), boxes

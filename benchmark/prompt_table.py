@@ -7,7 +7,7 @@ import torch
 
 from benchmark.context import Context
 from benchmark.markdown import table
-from thermal_fusion_ros.evaluation.targets import read_people, signal_to_clutter
+from thermal_fusion_ros.evaluation.targets import signal_to_clutter
 from thermal_fusion_ros.models.checkpoint import load_fusion, shipped
 from thermal_fusion_ros.training.data import load_pairs
 from thermal_fusion_ros.training.stages.depth import fuse
@@ -19,10 +19,9 @@ GREY = np.array([0.299, 0.587, 0.114])
 def prompt(context: Context) -> str:
     """Contrast (signal-to-clutter ratio) of labelled people under a prompt, against none, picture by picture."""
     weights = load_fusion(shipped("cross_attention"))
-    people = read_people(context.data / "labels" / "detections.json")
     change: dict[str, list[float]] = {words: [] for words in PROMPTS}
     for pair in load_pairs(context.data, "val"):
-        boxes = people.get(pair.name, [])
+        boxes = context.people.get(pair.name, [])
         scores = {}
         for words in ("", *PROMPTS) if boxes else ():
             code = torch.from_numpy(weights.vocabulary.code(words))[None]

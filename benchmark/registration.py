@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.context import Context, add_folder_options
+from benchmark.context import Context, add_folder_options, progress
 from benchmark.markdown import table
 from thermal_fusion_ros.bags.pictures import match_pictures, read_thermal, read_visible
 from thermal_fusion_ros.config import Config, RegistrationConfig, SimulationConfig
@@ -26,7 +26,6 @@ from thermal_fusion_ros.frames import FramePair, RgbFrame, ThermalFrame
 from thermal_fusion_ros.geometry.mounting import down_of_pose, tilt_text
 from thermal_fusion_ros.pipeline import Pipeline
 from thermal_fusion_ros.sensing.alignment import Alignment, about_centre, align
-from thermal_fusion_ros.sensing.camera import CameraModel
 from thermal_fusion_ros.sensing.registration import Registrar
 from thermal_fusion_ros.sensing.rig import Rig
 from thermal_fusion_ros.simulation.simulator import Simulator
@@ -87,7 +86,7 @@ def real(context: Context) -> str:
     pairs, _ = match_pictures(context.data / "val" / "vi", context.data / "val" / "ir")
     rows: dict[str, list[tuple[float, ...]]] = defaultdict(list)
     strangers: list[Alignment] = []
-    for index, pair in enumerate(_progress(pairs)):
+    for index, pair in enumerate(progress(pairs)):
         visible = cv2.cvtColor(read_visible(pair.visible), cv2.COLOR_RGB2GRAY).astype(np.uint8)
         thermal = read_thermal(pair.thermal)
         height, width = visible.shape
@@ -138,7 +137,6 @@ def real(context: Context) -> str:
 def simulated(context: Context) -> str:
     """Residual misalignment of raw simulated pairs by level, objects from 3 m to 50 m."""
     del context
-    from thermal_fusion_ros.simulation.recording import camera_info
     from thermal_fusion_ros.simulation.sensors import white_hot
 
     errors: dict[str, list[NDArray]] = defaultdict(list)
@@ -146,10 +144,8 @@ def simulated(context: Context) -> str:
         simulator = Simulator(
             SimulationConfig(world=world, condition=condition, seed=seed, shutter_period_s=0.0)
         )
-        cameras = simulator.rig.rgb, simulator.rig.thermal
-        step = simulator.rig.thermal_from_rgb
-        models = [CameraModel.from_camera_info(camera_info(camera)) for camera in cameras]
-        rig = Rig(models[0], models[1], step[:3, :3], step[:3, 3])
+        cameras, step = (simulator.rig.rgb, simulator.rig.thermal), simulator.rig.thermal_from_rgb
+        rig = simulator.rig.calibration()
         for moment in MOMENTS_S:
             seen, felt = simulator.rgb(moment), simulator.thermal(moment)
             assert seen.truth is not None
@@ -213,12 +209,6 @@ def _levels(
         registrar = Registrar(config, rig if config.level in ("depth", "plane") else None)
         registrar(thermal, given, picture)
         yield name, np.stack([registrar.also(axis).copy() for axis in coordinates], axis=-1)
-
-
-def _progress(items: list) -> Iterator:
-    from tqdm import tqdm
-
-    return iter(tqdm(items, unit=" pairs", disable=None))
 
 
 def registration(context: Context) -> str:

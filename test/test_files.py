@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.files import write_whole
+from thermal_fusion_ros.files import add_line, write_whole
 
 
 @pytest.mark.parametrize("before", [None, b"what was there"])
@@ -22,6 +22,16 @@ def test_a_full_disk_is_named_with_the_remedy_and_what_was_there_stays(tmp_path,
         == f"{path}: not written: File too large; make room on that disk, or write elsewhere"
     )
     assert [file.read_bytes() for file in tmp_path.iterdir()] == ([] if before is None else [before])
+
+
+@pytest.mark.parametrize("target", ["plain", "/dev/full"])
+def test_a_line_for_which_there_is_no_room_is_not_begun(tmp_path, full_disk, target):
+    path, plain = tmp_path / "log", tmp_path / "plain"
+    plain.write_text("one\n")
+    path.symlink_to(target)
+    with full_disk(10), pytest.raises(InputError, match=f"{path}: not written: .*; make room on that disk"):
+        add_line(path, "no room for that")
+    assert plain.read_text() == "one\n"
 
 
 def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path) -> None:

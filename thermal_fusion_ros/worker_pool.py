@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from types import TracebackType
 from typing import Any
 
@@ -13,14 +15,15 @@ from typing import Any
 class WorkerPool(ProcessPoolExecutor):
     """Processes to which Ctrl-C does nothing: it is sent to them too, but this process answers it.
 
-    `initializer` runs in each. At the end of a `with` statement what was not begun is not done any more.
+    They end with this one, however it does. `initializer` runs in each. At the end of a `with` statement what was not
+    begun is not done any more.
     """
 
     def __init__(
         self, processes: int, initializer: Callable[..., object], initargs: tuple[Any, ...] = ()
     ) -> None:
         # Spawned, not forked: threads of OpenCV, PyTorch and Open3D do not survive a fork.
-        super().__init__(processes, get_context("spawn"), initializer, initargs)
+        super().__init__(processes, get_context("spawn"), _start, (initializer, initargs))
 
     def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
         """As `ProcessPoolExecutor.submit`; processes start in it, as tasks come."""
@@ -36,3 +39,16 @@ class WorkerPool(ProcessPoolExecutor):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.shutdown(cancel_futures=True)
+
+
+def _start(initializer: Callable[..., object], initargs: tuple[Any, ...]) -> None:
+    Thread(target=_end_with_parent, daemon=True).start()
+    initializer(*initargs)
+
+
+def _end_with_parent() -> None:
+    """A pool whose process was killed can't say so: its workers would wait for tasks for ever."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -139,3 +139,12 @@ def test_nothing_predicted_is_refused_even_when_missing_pixels_are_left_out() ->
 def test_an_unknown_alignment_is_refused() -> None:
     with pytest.raises(InputError, match="affine"):
         score_depth(TRUTH, TRUTH, alignment="affine")
+
+
+def test_a_prediction_of_0_has_no_inverse() -> None:
+    predicted = TRUTH - 1  # one of them 0
+    with pytest.raises(InputError, match="1 of 4 valid pixels"):
+        score_depth(predicted, TRUTH, alignment="inverse_scale_shift")
+    left = score_depth(predicted, TRUTH, alignment="inverse_scale_shift", missing="exclude")
+    assert np.isfinite(list(left.values())).all()
+    assert score_depth(predicted, TRUTH, alignment="scale_shift")["RMSE"] == pytest.approx(0)

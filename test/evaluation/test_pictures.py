@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.evaluation.pictures import grey_of, read_grey, read_picture
+from thermal_fusion_ros.evaluation.pictures import grey_of, read_picture
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
 
@@ -26,8 +26,9 @@ def test_grey_is_the_rounded_luma_of_the_colour_picture() -> None:
 
 def test_a_grey_picture_keeps_its_values(tmp_path: Path) -> None:
     path = saved(tmp_path / "grey.png", COLOUR[..., 0])
-    assert read_picture(path).shape == (40, 50)
-    assert (read_grey(path) == COLOUR[..., 0]).all()
+    picture = read_picture(path)
+    assert picture.shape == (40, 50)
+    assert (grey_of(picture) == COLOUR[..., 0]).all()
 
 
 def test_a_picture_with_transparency_is_read_without_it(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.evaluation.catalogue import TARGETS, parse_metrics
 from thermal_fusion_ros.evaluation.fusion_metrics import COMMON, score
-from thermal_fusion_ros.evaluation.pictures import read_grey
+from thermal_fusion_ros.evaluation.pictures import grey_of, read_picture
 from thermal_fusion_ros.evaluation.scoring import score_folders
 from thermal_fusion_ros.evaluation.targets import Box
 
@@ -32,7 +32,8 @@ def test_a_folder_scores_what_its_pictures_score(folders: dict[str, Path]) -> No
     scores = score_folders(**folders)
     assert list(scores.per_image) == list("abcde")
     assert scores.skipped == []
-    by_hand = score(*(read_grey(folders[role] / "c.png") for role in ("fused", "visible", "thermal")))
+    grey = (grey_of(read_picture(folders[role] / "c.png")) for role in ("fused", "visible", "thermal"))
+    by_hand = score(*grey)
     assert scores.per_image["c"] == by_hand
     assert scores.mean["VIF"] == pytest.approx(np.mean([row["VIF"] for row in scores.per_image.values()]))
 

@@ -46,6 +46,16 @@ def test_a_damaged_cache_file_is_rendered_again(tmp_path):
     assert _same(SimulatedDataset(SPEC, tmp_path)[0], whole)
 
 
+def test_on_a_full_disk_nothing_of_a_sample_is_left_and_the_remedy_is_told(tmp_path, full_disk):
+    cached = SimulatedDataset(SPEC, tmp_path)
+    with (
+        full_disk(1000),
+        pytest.raises(InputError, match=r"0000000\.npz: not written: File too large; make room"),
+    ):
+        cached[0]
+    assert [file.name for file in cached.cache.iterdir()] == ["spec.json"]
+
+
 def test_registered_pairs_share_one_geometry_and_raw_ones_do_not():
     pair = SimulatedDataset(SPEC)[0]
     assert pair.thermal_depth is pair.depth

@@ -64,7 +64,7 @@ def test_a_hidden_object_still_has_its_full_box():
 def test_a_shadow_lies_where_the_sun_cannot_see():
     tall = [("car", (4.0, -0.5, 0.0), (4.3, 0.5, 3.0), "wall")]
     sun_left = replace(DAY, sun_azimuth=90.0, sun_elevation=40.0, clouds=0.0)
-    bright = _view(bare_world(objects=tall), sun_left).visible(smooth=False).radiance.mean(-1)
+    bright = _view(bare_world(objects=tall), sun_left).visible().radiance.mean(-1)
     camera = pinhole()
 
     def at(x, y):
@@ -82,7 +82,7 @@ def test_smoke_hides_by_distance_and_thermal_sees_through_it():
         ]
     )
     view = _view(world, conditions.parse("smoke"))
-    visible, thermal = view.visible(smooth=False), view.thermal()
+    visible, thermal = view.visible(), view.thermal()
     near, far = (view.geometry.instance == k for k in (1, 2))
     assert visible.transmission[near].mean() > visible.transmission[far].mean() + 0.1
     assert thermal.transmission[far].min() > 0.85
@@ -90,16 +90,16 @@ def test_smoke_hides_by_distance_and_thermal_sees_through_it():
 
 
 def test_clear_air_lets_everything_through():
-    assert (_view(bare_world()).visible(smooth=False).transmission == 1).all()
+    assert (_view(bare_world()).visible().transmission == 1).all()
 
 
 def test_fog_brightens_the_distance_by_day():
     pale = _view(bare_world(), conditions.parse("fog"))
     clear = _view(bare_world(wall="dark_trim"))
     dark = _view(bare_world(wall="dark_trim"), conditions.parse("fog"))
-    assert dark.visible(smooth=False).transmission[10, 48] < 0.9
-    assert pale.visible(smooth=False).transmission[10, 48] == dark.visible(smooth=False).transmission[10, 48]
-    assert clear.visible(smooth=False).transmission[10, 48] == 1
+    assert dark.visible().transmission[10, 48] < 0.9
+    assert pale.visible().transmission[10, 48] == dark.visible().transmission[10, 48]
+    assert clear.visible().transmission[10, 48] == 1
 
 
 def test_both_qualities_have_the_same_truth():

@@ -8,7 +8,7 @@ import torch
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.models.checkpoint import load_fusion, shipped
 from thermal_fusion_ros.training import data, loop, losses, object_data
-from thermal_fusion_ros.training.fusion_loss import on_device
+from thermal_fusion_ros.training.fusion_loss import loss_terms, on_device
 from thermal_fusion_ros.training.hearing import hearing_terms
 from thermal_fusion_ros.training.stages import fusion
 
@@ -68,8 +68,8 @@ def test_it_goes_on_from_weights_and_learns_from_a_teacher(dataset, tmp_path):
     names, vectors = NOUNS, np.eye(len(NOUNS), 512, dtype=np.float32)
     batch = data.PairSampler(data.load_pairs(dataset), (names, vectors), 64, 0).batch(0, 1)
     other = load_fusion(shipped("cross_attention")).model
-    assert float(fusion.loss_terms(after, batch, still, after)["teacher"].detach()) == 0
-    assert float(fusion.loss_terms(after, batch, still, other)["teacher"].detach()) > 0
+    assert float(loss_terms(after, batch, still, after)["teacher"].detach()) == 0
+    assert float(loss_terms(after, batch, still, other)["teacher"].detach()) > 0
 
 
 def test_text_learnt_alone_leaves_the_picture_without_text_as_it_was(dataset, tmp_path):

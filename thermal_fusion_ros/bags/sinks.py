@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from thermal_fusion_ros.bags.pictures import write_picture
 from thermal_fusion_ros.bags.source import SECOND_NS
 from thermal_fusion_ros.bags.writer import BagWriter
-from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.files import make_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,14 +30,6 @@ class DepthSink(Protocol):
 
     def add_depth(self, stamp_ns: int, depth: NDArray[np.float32]) -> None:
         """Take H×W float32 metres, NaN where invalid."""
-
-
-def make_folder(folder: Path) -> None:
-    """Make an output folder and its parents. Raises `InputError` when that is not possible."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: not a folder that can be written: {error.strerror}") from error
 
 
 class PictureSink:

@@ -16,26 +16,20 @@ GROUPS = {"common": COMMON, "variants": VARIANTS, "colour": COLOUR, "targets": T
 class Measure:
     """How to read a measure. `of_sources`: it is the same for every fused picture, so there is nothing to rank."""
 
-    name: str
     meaning: str
     higher_is_better: bool = True
     of_sources: bool = False
 
 
 MEASURES = {
-    **{name: Measure(name, metric.meaning, metric.higher_is_better) for name, metric in METRICS.items()},
+    **{name: Measure(metric.meaning, metric.higher_is_better) for name, metric in METRICS.items()},
     "dE_chroma": Measure(
-        "dE_chroma",
         "CIELAB distance of chroma from the visible picture, where that is well lit",
         higher_is_better=False,
     ),
-    "SCR_visible": Measure(
-        "SCR_visible", "signal-to-clutter ratio of people in the visible picture", of_sources=True
-    ),
-    "SCR_thermal": Measure(
-        "SCR_thermal", "signal-to-clutter ratio of people in the thermal picture", of_sources=True
-    ),
-    "SCR_fused": Measure("SCR_fused", "signal-to-clutter ratio of people in the fused picture"),
+    "SCR_visible": Measure("signal-to-clutter ratio of people in the visible picture", of_sources=True),
+    "SCR_thermal": Measure("signal-to-clutter ratio of people in the thermal picture", of_sources=True),
+    "SCR_fused": Measure("signal-to-clutter ratio of people in the fused picture"),
 }
 
 

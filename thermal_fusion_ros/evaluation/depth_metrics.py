@@ -38,15 +38,15 @@ def score_depth(
     SILog = sqrt(mean d^2 - (mean d)^2); delta_k = share with max(p/t, t/p) < 1.25^k; coverage = share of the valid
     pixels that have a prediction.
 
-    `alignment` fits the prediction to the truth first (see :func:`align`). `missing` says what becomes of valid
-    pixels without a usable prediction (NaN, infinite, and unless shifted, not positive): `refuse` raises, because
-    leaving them out favours a method that doesn't answer; `exclude` leaves them out and lowers the coverage.
+    `alignment` fits the prediction to the truth first (see :func:`align`). `missing` says what becomes of valid pixels
+    without a usable prediction (NaN, infinite, 0 unless shifted in depth, negative unless shifted): `refuse` raises,
+    because leaving them out favours a method that doesn't answer; `exclude` leaves them out and lowers the coverage.
 
     Raises :class:`InputError` for unequal shapes, no valid pixel, and missing predictions when refused.
 
     Eigen, Puhrsch, Fergus: Depth map prediction from a single image using a multi-scale deep network. NIPS 2014.
     """
-    p, t, coverage = _valid(predicted, truth, mask, missing, positive=alignment in ("none", "scale"))
+    p, t, coverage = _valid(predicted, truth, mask, missing, alignment)
     p = _aligned(p, t, alignment)
     error = p - t
     log_error = np.log(p) - np.log(t)
@@ -75,7 +75,7 @@ def align(
     `inverse_scale_shift`: 1 / (a / p + b) by least squares in inverse depth (Ranftl et al., MiDaS, TPAMI 2022).
     Results nearer than 1 mm, also behind the camera, become 1 mm.
     """
-    p, t, _ = _valid(predicted, truth, mask, "exclude", positive=alignment in ("none", "scale"))
+    p, t, _ = _valid(predicted, truth, mask, "exclude", alignment)
     fit = _fit(p, t, alignment)
     whole = np.asarray(predicted, dtype=np.float64)
     return np.where(np.isfinite(whole), fit.apply(whole), np.nan)
@@ -118,7 +118,7 @@ def _fit(p: Values, t: Values, alignment: Alignment) -> _Fit:
 
 
 def _valid(
-    predicted: ArrayLike, truth: ArrayLike, mask: ArrayLike | None, missing: Missing, *, positive: bool
+    predicted: ArrayLike, truth: ArrayLike, mask: ArrayLike | None, missing: Missing, alignment: Alignment
 ) -> tuple[Values, Values, float]:
     p, t = _floats(predicted, "predicted depth"), _floats(truth, "true depth")
     valid = np.isfinite(t) & (t > 0.0)
@@ -135,7 +135,9 @@ def _valid(
             "true depth: no valid pixel (finite, positive, inside the mask), so nothing can be scored"
         )
     usable = valid & np.isfinite(p)
-    if positive:
+    if alignment == "inverse_scale_shift":
+        usable &= p != 0.0  # which has no inverse
+    elif alignment != "scale_shift":
         usable &= p > 0.0
     found = int(np.count_nonzero(usable))
     if missing == "refuse" and found < count:

@@ -34,8 +34,3 @@ def grey_of(picture: Picture8) -> GreyImage:
     if picture.ndim == 3:
         return np.rint(cv2.cvtColor(picture.astype(np.float32), cv2.COLOR_BGR2GRAY)).astype(np.float64)
     return picture.astype(np.float64)
-
-
-def read_grey(path: Path) -> GreyImage:
-    """Grey values (H, W) of a picture file on the 0-255 scale."""
-    return grey_of(read_picture(path))

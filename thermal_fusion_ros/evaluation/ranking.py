@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,11 +32,6 @@ class Table:
         return sum(ranks) / len(ranks) if ranks else math.nan
 
 
-def higher_is_better(metric: str) -> bool:
-    """Whether rank 1 goes to the largest value."""
-    return metric not in MEASURES or MEASURES[metric].higher_is_better
-
-
 def mean_of(per_image: PerImage, names: Sequence[str] | None = None) -> dict[str, float]:
     """Mean of each metric over the pictures that have it (all of them, or those named)."""
     values: dict[str, list[float]] = {}
@@ -61,9 +56,10 @@ def compare(methods: Mapping[str, PerImage], metrics: Sequence[str]) -> Table:
     }
     ranks: dict[str, dict[str, int]] = {method: {} for method in methods}
     for metric in metrics:
-        sign = 1.0 if higher_is_better(metric) else -1.0
+        measure = MEASURES[metric]
+        sign = 1.0 if measure.higher_is_better else -1.0
         scores = {method: sign * row[metric] for method, row in means.items() if metric in row}
-        if len(scores) < 2 or (metric in MEASURES and MEASURES[metric].of_sources):
+        if len(scores) < 2 or measure.of_sources:
             continue
         for method, value in scores.items():
             ranks[method][metric] = 1 + sum(other > value for other in scores.values())
@@ -85,17 +81,34 @@ def read_peers(path: Path) -> dict[str, PerImage]:
 
 def as_text(table: Table, ranked: bool = True) -> str:
     """The table for a terminal."""
-    return _lines(table, ranked, markdown=False)
+    return "\n".join("  ".join(row).rstrip() for row in _aligned(_cells(table, ranked)))
 
 
 def as_markdown(table: Table, ranked: bool = True) -> str:
     """The table for a README or a model card."""
-    return _lines(table, ranked, markdown=True)
+    header, *rows = _cells(table, ranked)
+    return markdown_table(header, rows)
 
 
-def _lines(table: Table, ranked: bool, markdown: bool) -> str:
-    header = ["method", *table.metrics, *(["mean rank"] if ranked else [])]
-    rows = [header]
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table whose first column is text and whose others are right-aligned."""
+    head, *body = _aligned([header, *rows])
+    rule = ["-" * len(head[0]), *("-" * (len(cell) - 1) + ":" for cell in head[1:])]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *body])
+
+
+def _aligned(rows: list[Sequence[str]]) -> list[list[str]]:
+    """Cells of a column at one width, the first column to the left."""
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return [
+        [row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True))]
+        for row in rows
+    ]
+
+
+def _cells(table: Table, ranked: bool) -> list[Sequence[str]]:
+    """Header and rows."""
+    rows: list[Sequence[str]] = [["method", *table.metrics, *(["mean rank"] if ranked else [])]]
     for method, means in table.means.items():
         cells = [method]
         for metric in table.metrics:
@@ -108,18 +121,7 @@ def _lines(table: Table, ranked: bool, markdown: bool) -> str:
         if ranked:
             cells.append(f"{table.mean_rank(method):.2f}" if table.ranks[method] else "–")
         rows.append(cells)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-    padded = [
-        [
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        for row in rows
-    ]
-    if not markdown:
-        return "\n".join("  ".join(row).rstrip() for row in padded)
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [padded[0], rule, *padded[1:]])
+    return rows
 
 
 def rounded(value: float) -> str:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from thermal_fusion_ros.simulation.materials import Color
 from thermal_fusion_ros.simulation.mesh import F32, Mesh
+from thermal_fusion_ros.simulation.vectors import carried
 
-Pose = Callable[[float], NDArray[np.float32]]  # seconds -> B×4×4, world from bone
+Pose = Callable[[float], F32]  # seconds -> B×4×4, world from bone
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Actor:
         """What it looks like at a time, in world coordinates: a mesh that does not move."""
         pose, mesh = self.pose(t), self.mesh
         corner = mesh.bone[mesh.triangles]
-        vertices = np.einsum("vij,vj->vi", pose[mesh.bone, :3, :3], mesh.vertices) + pose[mesh.bone, :3, 3]
+        vertices = carried(pose[mesh.bone], mesh.vertices)
         normals = np.einsum("fkij,fkj->fki", pose[corner, :3, :3], mesh.corner_normals)
         posed = replace(mesh, vertices=vertices.astype(np.float32), corner_normals=normals.astype(np.float32))
         return replace(posed, bone=np.zeros_like(mesh.bone))

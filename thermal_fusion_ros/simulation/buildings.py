@@ -59,10 +59,8 @@ def facade(
     bars = int(rng.integers(0, 3))
     panes = [palette("window"), palette("window_lit"), palette("window_cool")]
     odds = [0.66, 0.25, 0.09]
-    for floor in range(floors):
-        base = tall_base + (floor - 1) * storey if floor else 0.0
-        if floor == 0:
-            continue
+    for floor in range(1, floors):
+        base = tall_base + (floor - 1) * storey
         for bay in range(bays):
             x = (bay + 0.5) * pitch
             parts += window(x, base + 0.9, w, h, panes[int(rng.choice(3, p=odds))], trim, bars)
@@ -131,8 +129,8 @@ def building(
     depth: float,
     style: str,
     open_sides: bool = False,
-) -> tuple[m.Mesh, float]:
-    """A building whose street front is x in [0, width] at y = 0 (outside -y) and its height.
+) -> m.Mesh:
+    """A building whose street front is x in [0, width] at y = 0 (outside -y).
 
     `open_sides` puts windows into the two walls that stand across the street.
     """
@@ -197,4 +195,4 @@ def building(
                 8,
             )
         )
-    return m.merge(parts), top
+    return m.merge(parts)

@@ -23,12 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.files import make_folder, writing
 from thermal_fusion_ros.simulation import conditions, crowd, lookout, obstacles, sensors, worlds
 from thermal_fusion_ros.simulation import mesh as m
 from thermal_fusion_ros.simulation.materials import MaterialTable
 from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.renderer import Renderer
-from thermal_fusion_ros.simulation.rig import BODY_FROM_OPTICAL, Rig, base_pose, default_rig
+from thermal_fusion_ros.simulation.rig import Rig, base_pose, default_rig, mounted
 from thermal_fusion_ros.simulation.tracing import Stage
 from thermal_fusion_ros.simulation.truth import ObjectTruth, find_objects, scene_facts
 from thermal_fusion_ros.worker_pool import WorkerPool
@@ -132,8 +133,10 @@ class SimulatedDataset(Sequence[Sample]):
             key = {**on, "count": 0, "version": VERSION}
             name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
             self.cache = Path(cache) / f"simulated-{spec.split}-{name}"
-            self.cache.mkdir(parents=True, exist_ok=True)
-            (self.cache / "spec.json").write_text(json.dumps(key, indent=1, sort_keys=True) + "\n")
+            make_folder(self.cache)
+            told = self.cache / "spec.json"
+            with writing(told):
+                told.write_text(json.dumps(key, indent=1, sort_keys=True) + "\n")
         self._group: tuple[int, worlds.World, Stage, F32] | None = None
 
     def __len__(self) -> int:
@@ -352,20 +355,9 @@ def vary_rig(rig: Rig, rng: np.random.Generator, variety: float) -> Rig:
     if variety <= 0:
         return rig
     zoom = float(np.exp(variety * rng.normal(0.0, 0.14)))
-
     pitch, roll = np.radians(variety * rng.normal(1.0, 3.0)), np.radians(variety * rng.normal(0.0, 1.6))
     height = float(np.clip(1.35 + variety * rng.normal(0, 0.3), 0.5, 2.2))
-    base_from_rgb = np.eye(4)
-    base_from_rgb[:3, :3] = (m.rotation_y(pitch) @ m.rotation_x(roll)).astype(np.float64) @ BODY_FROM_OPTICAL
-    base_from_rgb[:3, 3] = (0.3, 0.0, height)
-    between = np.linalg.inv(rig.base_from_rgb) @ rig.base_from_thermal
-    return replace(
-        rig,
-        rgb=rig.rgb.zoomed(zoom),
-        thermal=rig.thermal.zoomed(zoom),
-        base_from_rgb=base_from_rgb,
-        base_from_thermal=base_from_rgb @ between,
-    )
+    return rig.remounted(mounted(0.3, height, pitch, roll), zoom)
 
 
 def vary_materials(table: MaterialTable, rng: np.random.Generator, strength: float) -> MaterialTable:
@@ -437,7 +429,7 @@ def _unpng(data: NDArray[np.uint8]) -> Any:
 
 
 def save(file: Path, sample: Sample) -> None:
-    """Write a sample; the file appears whole or not at all."""
+    """Write a sample; the file appears whole or not at all. Raises `InputError` when that fails."""
     text = {
         "objects": [asdict(o) for o in sample.objects],
         "thermal_objects": [asdict(o) for o in sample.thermal_objects],
@@ -461,10 +453,14 @@ def save(file: Path, sample: Sample) -> None:
     if sample.thermal_depth is not sample.depth:
         arrays["thermal_depth"] = _png(_code_depth(sample.thermal_depth))
         arrays["thermal_instance"] = _png(sample.thermal_instance)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    with part.open("wb") as stream:
-        np.savez(stream, **arrays)
-    part.replace(file)
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")  # another training may render the same
+    with writing(file):
+        try:
+            with part.open("wb") as stream:
+                np.savez(stream, **arrays)
+            part.replace(file)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def load(file: Path, index: int, base_from_rgb: NDArray[np.float64]) -> Sample:

@@ -15,6 +15,11 @@ def _flat(x: float, y: float) -> float:
     return 0.0
 
 
+def _exit_sign(p: Palette) -> int:
+    green = srgb("1a7a3f")
+    return p("panel_light", name="exit", color=green, emission=(0.05, 0.55, 0.22), switch="always", heat=4.0)
+
+
 def corridor(seed: int) -> World:
     """A corridor along x: doors, windows with radiators, noticeboards, people."""
     rng = np.random.default_rng([seed, 3])
@@ -24,21 +29,14 @@ def corridor(seed: int) -> World:
     wall = p("wall", color=srgb(str(rng.choice(["d8d6cf", "cfd6d4", "ddd3c0", "c8cfd8"]))))
     dado = p("wall", color=srgb(str(rng.choice(["8fa3a8", "a39a86", "7f93a6", "9aa889"]))))
     floor = p("vinyl", color=srgb(str(rng.choice(["8f9492", "a39b8c", "7d8894"]))))
-    b.add(m.quad([[start, -half, 0], [end, -half, 0], [end, half, 0], [start, half, 0]], floor))
-    b.add(
-        m.quad(
-            [[start, -half, high], [end, -half, high], [end, half, high], [start, half, high]], p("ceiling")
-        )
-    )
+    b.add(m.rectangle((start, -half), (end, half), 0, floor))
+    b.add(m.rectangle((start, -half), (end, half), high, p("ceiling")))
     for side in (-1, 1):
         y = side * half
-        b.add(m.span([start, min(y, y + side * 0.2), 0], [end, max(y, y + side * 0.2), high], wall))
-        inner = sorted((y, y - side * 0.012))
-        b.add(m.span([start, inner[0], 0.12], [end, inner[1], 1.05], dado))
-        skirting = sorted((y, y - side * 0.02))
-        b.add(m.span([start, skirting[0], 0], [end, skirting[1], 0.12], p("dark_trim")))
-        rail = sorted((y - side * 0.02, y - side * 0.06))
-        b.add(m.span([start, rail[0], 1.02], [end, rail[1], 1.09], p("wood")))
+        b.add(m.span([start, y, 0], [end, y + side * 0.2, high], wall))
+        b.add(m.span([start, y, 0.12], [end, y - side * 0.012, 1.05], dado))
+        b.add(m.span([start, y, 0], [end, y - side * 0.02, 0.12], p("dark_trim")))
+        b.add(m.span([start, y - side * 0.02, 1.02], [end, y - side * 0.06, 1.09], p("wood")))
     _ends(b, half, high, start, end, wall)
     for x in np.arange(start + 1.5, end, 3.0):
         dead = rng.random() < 0.06
@@ -46,15 +44,7 @@ def corridor(seed: int) -> World:
         if not dead:
             b.lamps.append(Lamp((x, 0.0, high - 0.08), (2.9, 2.9, 2.75), (0, 0, -1), -1.0, 8.0, "indoor"))
     for x in np.arange(start + 6, end, 14.0):
-        sign = p(
-            "panel_light",
-            name="exit",
-            color=srgb("1a7a3f"),
-            emission=(0.05, 0.55, 0.22),
-            switch="always",
-            heat=4.0,
-        )
-        b.add(m.box([0.03, 0.36, 0.16], [x, 0, high - 0.22], sign))
+        b.add(m.box([0.03, 0.36, 0.16], [x, 0, high - 0.22], _exit_sign(p)))
         b.lamps.append(Lamp((x, 0.0, high - 0.35), (0.03, 0.16, 0.07), (0, 0, -1), -1.0, 6.0, "always"))
     pipe = p("galvanised", emissivity=0.9)
     y = half - 0.16
@@ -89,23 +79,10 @@ def corridor(seed: int) -> World:
 def _ends(b: Builder, half: float, high: float, start: float, end: float, wall: int) -> None:
     p = b.palette
     for x, inward in ((start, 1), (end, -1)):
-        low = sorted((x, x - inward * 0.2))
-        b.add(m.span([low[0], -half, 0], [low[1], half, high], wall))
+        b.add(m.span([x, -half, 0], [x - inward * 0.2, half, high], wall))
         for s in (-1, 1):
-            door = sorted((x, x + inward * 0.04))
-            b.add(
-                m.span(
-                    [door[0], min(0.01 * s, 0.9 * s), 0], [door[1], max(0.01 * s, 0.9 * s), 2.1], p("door")
-                )
-            )
-            pane = sorted((x, x + inward * 0.05))
-            b.add(
-                m.span(
-                    [pane[0], min(0.25 * s, 0.65 * s), 1.2],
-                    [pane[1], max(0.25 * s, 0.65 * s), 1.9],
-                    p("glass"),
-                )
-            )
+            b.add(m.span([x, 0.01 * s, 0], [x + inward * 0.04, 0.9 * s, 2.1], p("door")))
+            b.add(m.span([x, 0.25 * s, 1.2], [x + inward * 0.05, 0.65 * s, 1.9], p("glass")))
 
 
 def _door(p: Palette, x: float, rng: np.random.Generator, kind: int) -> m.Mesh:
@@ -222,16 +199,11 @@ def warehouse(seed: int) -> World:
     aisle, deep = float(rng.uniform(3.2, 4.0)), 1.1
     half = aisle / 2 + 3 * (2 * deep + 0.2) / 2 + aisle * 1.0 + 2.5
     floor, wall = p("screed"), p("panel", color=srgb("b9bcbc"))
-    b.add(m.quad([[x0, -half, 0], [x1, -half, 0], [x1, half, 0], [x0, half, 0]], floor))
-    b.add(
-        m.quad(
-            [[x0, -half, high], [x1, -half, high], [x1, half, high], [x0, half, high]],
-            p("panel", color=srgb("c6c8c8"), pattern="corrugated"),
-        )
-    )
+    b.add(m.rectangle((x0, -half), (x1, half), 0, floor))
+    roof = p("panel", color=srgb("c6c8c8"), pattern="corrugated")
+    b.add(m.rectangle((x0, -half), (x1, half), high, roof))
     for side in (-1, 1):
-        edge = sorted((side * half, side * (half + 0.3)))
-        b.add(m.span([x0, edge[0], 0], [x1, edge[1], high], wall))
+        b.add(m.span([x0, side * half, 0], [x1, side * (half + 0.3), high], wall))
     b.add(
         m.span([x0 - 0.3, -half, 0], [x0, half, high], wall),
         m.span([x1, -half, 0], [x1 + 0.3, half, high], wall),
@@ -245,9 +217,7 @@ def warehouse(seed: int) -> World:
     line = p("paint", color=srgb("d6b022"))
     for s in (-1, 1):
         y = s * (aisle / 2 - 0.12)
-        b.add(
-            m.polygon([[x0, y - 0.05], [x1 - 4, y - 0.05], [x1 - 4, y + 0.05], [x0, y + 0.05]], 0.005, line)
-        )
+        b.add(m.rectangle((x0, y - 0.05), (x1 - 4, y + 0.05), 0.005, line))
         _rack(b, rng, x0 + 2, x1 - 10, s * (aisle / 2 + deep / 2), deep, high)
         _rack(b, rng, x0 + 2, x1 - 10, s * (aisle / 2 + deep * 1.5 + 0.15), deep, high)
         far = s * (aisle / 2 + 2 * deep + 0.3 + aisle + deep / 2)
@@ -292,15 +262,7 @@ def _roof(b: Builder, x0: float, x1: float, half: float, high: float) -> None:
         for y in (-half * 0.5, half * 0.5):
             b.add(m.box([2.4, 2.0, 0.04], [x, y, high - 0.01], glass).heated(-5.0))
             b.lamps.append(Lamp((x, y, high - 0.5), (16, 17.5, 19), (0, 0, -1), 0.0, 15.0, "daylight"))
-    sign = p(
-        "panel_light",
-        name="exit",
-        color=srgb("1a7a3f"),
-        emission=(0.05, 0.55, 0.22),
-        switch="always",
-        heat=4.0,
-    )
-    b.add(m.box([0.04, 0.9, 0.4], [x1 - 0.1, 0, 4.1], sign))
+    b.add(m.box([0.04, 0.9, 0.4], [x1 - 0.1, 0, 4.1], _exit_sign(p)))
     b.lamps.append(Lamp((x1 - 0.6, 0, 4.0), (0.2, 1.0, 0.45), (-1, 0, -0.3), -1.0, 12.0, "always"))
 
 
@@ -387,7 +349,7 @@ def _clutter(b: Builder, rng: np.random.Generator, x1: float, aisle: float) -> N
         if kind < 0.4:
             cone = p("enamel", color=srgb("d9541e"))
             b.add(
-                m.cone([x, s, 0.02], 0.5, 0.15, cone, 16, 0.03).moved([0, 0, 0]),
+                m.cone([x, s, 0.02], 0.5, 0.15, cone, 16, 0.03),
                 m.box([0.36, 0.36, 0.03], [x, s, 0.015], cone),
             )
         elif kind < 0.7:

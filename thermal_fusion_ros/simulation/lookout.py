@@ -4,13 +4,11 @@ in the middle of them. What is learnt of people at eye level alone is not known 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from thermal_fusion_ros.simulation import mesh as m
 from thermal_fusion_ros.simulation.mesh import F32
-from thermal_fusion_ros.simulation.rig import BODY_FROM_OPTICAL, F64, Rig, base_pose
+from thermal_fusion_ros.simulation.rig import F64, Rig, base_pose, mounted
 from thermal_fusion_ros.simulation.worlds import World
 
 HEIGHT_M = (2.6, 8.0)
@@ -27,17 +25,7 @@ def raise_camera(rig: Rig, rng: np.random.Generator) -> Rig:
     height, centre = (float(np.exp(rng.uniform(*np.log(span)))) for span in (HEIGHT_M, CENTRE_M))
     zoom = float(np.exp(rng.uniform(*np.log(ZOOM))))
     pitch, roll = float(np.arctan2(height, centre)), np.radians(rng.normal(0, 3.0))
-    base_from_rgb = np.eye(4)
-    base_from_rgb[:3, :3] = (m.rotation_y(pitch) @ m.rotation_x(roll)).astype(np.float64) @ BODY_FROM_OPTICAL
-    base_from_rgb[:3, 3] = (0.0, 0.0, height)
-    between = np.linalg.inv(rig.base_from_rgb) @ rig.base_from_thermal
-    return replace(
-        rig,
-        rgb=rig.rgb.zoomed(zoom),
-        thermal=rig.thermal.zoomed(zoom),
-        base_from_rgb=base_from_rgb,
-        base_from_thermal=base_from_rgb @ between,
-    )
+    return rig.remounted(mounted(0.0, height, pitch, roll), zoom)
 
 
 def stand(world: World, rig: Rig, crowds_N2: F32, rng: np.random.Generator) -> tuple[float, F64]:

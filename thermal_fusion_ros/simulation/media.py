@@ -36,16 +36,9 @@ def _billows() -> F32:
 
 def density(point: F32, c: Condition, world: World, t: float) -> F32:
     """Share (0..~2) of the nominal extinction at N world points."""
-    wind = (
-        np.array([0.35, 0.55, 0.0], np.float32)
-        if not world.indoor
-        else np.array([0.08, 0.05, 0.0], np.float32)
-    )
-    q = (
-        point
-        - wind * np.float32(t)
-        - np.array([0, 0, 0.45], np.float32) * np.float32(t if c.medium == "smoke" else 0)
-    )
+    wind = np.array([0.08, 0.05, 0.0] if world.indoor else [0.35, 0.55, 0.0], np.float32)
+    lift = np.array([0, 0, 0.45 if c.medium == "smoke" else 0], np.float32)
+    q = point - wind * np.float32(t) - lift * np.float32(t)
     coarse = map_coordinates(_billows(), (q / np.float32(1.15)).T, order=1, mode="grid-wrap")
     fine = map_coordinates(_billows(), (q / np.float32(0.37) + 11).T, order=1, mode="grid-wrap")
     noise = coarse + 0.5 * fine
@@ -105,16 +98,13 @@ def prepare(
     c: Condition,
     world: World,
     t: float,
-    lights: Sequence[Light],
+    lights: Sequence[Light] | None,
     shape: tuple[int, int],
-    lit: bool,
-) -> ViewMedium | None:
-    """Integrate the medium over a coarse grid of view rays (h×w×3 unit, world frame); None in clear air.
+) -> ViewMedium:
+    """Integrate the medium over a coarse grid of view rays (h×w×3 unit, world frame).
 
-    `shape` is the full picture (height, width). `lit` False leaves the light out (thermal needs the depth alone).
+    `shape` is the full picture (height, width). Without `lights` no light is scattered (thermal needs the depth alone).
     """
-    if c.medium == "clear":
-        return None
     h, w = direction.shape[:2]
     edge = np.concatenate([[0.0], _NEAR * (_FAR / _NEAR) ** (np.arange(_SLICES - 1) / (_SLICES - 2))]).astype(
         np.float32
@@ -124,9 +114,9 @@ def prepare(
     flat = point.reshape(-1, 3)
     sigma = (c.extinction * density(flat, c, world, t)).reshape(_SLICES - 1, h, w)
     step = sigma * thick[:, None, None]
-    atlas = np.zeros((_SLICES, h, w, 4 if lit else 1), np.float32)
+    atlas = np.zeros((_SLICES, h, w, 1 if lights is None else 4), np.float32)
     atlas[1:, ..., 0] = np.cumsum(step, 0)
-    if lit:
+    if lights is not None:
         glow = _light(flat, direction, c, world, lights).reshape(_SLICES - 1, h, w, 3)
         before = np.exp(-atlas[:-1, ..., 0])
         gain = (before * (1 - np.exp(-step)))[..., None] * glow * np.array(c.scatter, np.float32)

@@ -73,8 +73,7 @@ class Mesh:
         """Scaled per axis; normals follow."""
         s = np.broadcast_to(np.asarray(factors, np.float32), (3,))
         normals = self.corner_normals / s
-        length = np.linalg.norm(normals, axis=-1, keepdims=True)
-        return replace(self, vertices=self.vertices * s, corner_normals=normals / np.maximum(length, 1e-9))
+        return replace(self, vertices=self.vertices * s, corner_normals=unit(normals))
 
     def on_bone(self, bone: int) -> Mesh:
         """All of it hangs on one bone."""
@@ -107,6 +106,11 @@ class Mesh:
         total = np.einsum("fkmc,fkm->fkc", cross[neighbours], near & (neighbours >= 0))
         out = (total / np.maximum(np.linalg.norm(total, axis=-1, keepdims=True), 1e-12)).astype(np.float32)
         return replace(self, corner_normals=out, smooth=np.ones(len(self.triangles), bool))
+
+
+def unit(vectors: NDArray[Any]) -> NDArray[Any]:
+    """…×3 vectors at length 1."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
 def rotation_z(angle: float) -> F32:
@@ -166,10 +170,10 @@ def box(size: ArrayLike, center: ArrayLike, material: int) -> Mesh:
     return Mesh.of(_BOX * np.asarray(size, np.float32) + np.asarray(center, np.float32), _BOX_FACES, material)
 
 
-def span(low: ArrayLike, high: ArrayLike, material: int) -> Mesh:
-    """The box between two corners."""
-    a, b = np.asarray(low, np.float32), np.asarray(high, np.float32)
-    return box(b - a, (a + b) / 2, material)
+def span(corner: ArrayLike, opposite: ArrayLike, material: int) -> Mesh:
+    """The box between any two opposite corners."""
+    a, b = np.asarray(corner, np.float32), np.asarray(opposite, np.float32)
+    return box(np.abs(b - a), (a + b) / 2, material)
 
 
 def quad(corners: ArrayLike, material: int) -> Mesh:
@@ -177,11 +181,10 @@ def quad(corners: ArrayLike, material: int) -> Mesh:
     return Mesh.of(corners, [(0, 1, 2), (0, 2, 3)], material)
 
 
-def polygon(points: ArrayLike, z: float, material: int) -> Mesh:
-    """A convex horizontal polygon of N×2 points at height `z`."""
-    p = np.asarray(points, np.float32)
-    v = np.column_stack([p, np.full(len(p), z, np.float32)])
-    return Mesh.of(v, [(0, i, i + 1) for i in range(1, len(p) - 1)], material)
+def rectangle(corner: tuple[float, float], opposite: tuple[float, float], z: float, material: int) -> Mesh:
+    """A level rectangle between two opposite corners (x, y) at height `z`."""
+    (x0, y0), (x1, y1) = corner, opposite
+    return quad([[x0, y0, z], [x1, y0, z], [x1, y1, z], [x0, y1, z]], material)
 
 
 def ellipsoid(center: ArrayLike, radii: ArrayLike, material: int, around: int = 14, rings: int = 8) -> Mesh:
@@ -200,11 +203,12 @@ def ellipsoid(center: ArrayLike, radii: ArrayLike, material: int, around: int = 
     normals = unit / r
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     return Mesh.of(
-        unit * r + np.asarray(center), _grid_faces(rings + 1, around, closed=True), material, normals
+        unit * r + np.asarray(center), grid_faces(rings + 1, around, closed=True), material, normals
     )
 
 
-def _grid_faces(rows: int, columns: int, closed: bool) -> I32:
+def grid_faces(rows: int, columns: int, closed: bool) -> I32:
+    """Two triangles between four neighbours of a grid of vertices; `closed` joins the last column to the first."""
     i, j = np.meshgrid(np.arange(rows - 1), np.arange(columns if closed else columns - 1), indexing="ij")
     k = (j + 1) % columns
     a, b, c, d = i * columns + j, i * columns + k, (i + 1) * columns + k, (i + 1) * columns + j
@@ -218,32 +222,26 @@ def tube(
     p = np.asarray(points, np.float64).reshape(-1, 3)
     r = np.broadcast_to(np.asarray(radii, np.float64), (len(p),)).copy()
     if caps:
-        first, last = p[0] - p[1], p[-1] - p[-2]
-        first, last = first / max(np.linalg.norm(first), 1e-9), last / max(np.linalg.norm(last), 1e-9)
+        first, last = unit(p[0] - p[1]), unit(p[-1] - p[-2])
         steps = np.array([0.98, 0.75, 0.4])
         width = np.sqrt(1 - steps**2)
         p = np.vstack([p[0] + first * r[0] * steps[:, None], p, p[-1] + last * r[-1] * steps[::-1, None]])
         r = np.concatenate([r[0] * width, r, r[-1] * width[::-1]])
-    tangent = np.gradient(p, axis=0)
-    tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
+    tangent = unit(np.asarray(np.gradient(p, axis=0)))
     reference = np.where(np.abs(tangent[:, 2:3]) < 0.9, [[0.0, 0.0, 1.0]], [[1.0, 0.0, 0.0]])
     if np.abs(tangent[:, 2]).max() > 0.9:  # one reference for the whole tube: no twist
         reference = np.broadcast_to([[1.0, 0.0, 0.0]], p.shape)
         if np.abs(tangent[:, 0]).max() > 0.9:
             reference = np.broadcast_to([[0.0, 1.0, 0.0]], p.shape)
-    side = np.cross(tangent, reference)
-    side /= np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-9)
+    side = unit(np.cross(tangent, reference))
     up = np.cross(side, tangent)
     phi = np.linspace(0, 2 * np.pi, around, endpoint=False)
     direction = np.cos(phi)[None, :, None] * up[:, None] + flat * np.sin(phi)[None, :, None] * side[:, None]
     v = p[:, None] + direction * r[:, None, None]
     normal = np.cos(phi)[None, :, None] * up[:, None] * flat + np.sin(phi)[None, :, None] * side[:, None]
     slope = np.gradient(r) / np.maximum(np.linalg.norm(np.gradient(p, axis=0), axis=1), 1e-9)
-    normal = normal - tangent[:, None] * slope[:, None, None]
-    normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-9)
-    mesh = Mesh.of(
-        v.reshape(-1, 3), _grid_faces(len(p), around, closed=True), material, normal.reshape(-1, 3)
-    )
+    normal = unit(normal - tangent[:, None] * slope[:, None, None])
+    mesh = Mesh.of(v.reshape(-1, 3), grid_faces(len(p), around, closed=True), material, normal.reshape(-1, 3))
     if not caps:
         return mesh
     ends = [
@@ -278,7 +276,7 @@ def cone(
 def loft(sections: ArrayLike, material: int, closed: bool = False) -> Mesh:
     """A skin over S sections of P points each (S×P×3); `closed` joins the last point of a section to its first."""
     s = np.asarray(sections, np.float32)
-    return Mesh.of(s.reshape(-1, 3), _grid_faces(s.shape[0], s.shape[1], closed), material)
+    return Mesh.of(s.reshape(-1, 3), grid_faces(s.shape[0], s.shape[1], closed), material)
 
 
 def shards(
@@ -298,10 +296,8 @@ def shards(
     n = len(c)
     f = np.asarray(normals if facing is None else facing, np.float64).reshape(-1, 3)
     other = rng.normal(size=(n, 3))
-    u = np.cross(f, other)
-    u /= np.maximum(np.linalg.norm(u, axis=1, keepdims=True), 1e-9)
-    w = np.cross(f, u)
-    w /= np.maximum(np.linalg.norm(w, axis=1, keepdims=True), 1e-9)
+    u = unit(np.cross(f, other))
+    w = unit(np.cross(f, u))
     size = np.broadcast_to(np.asarray(sizes, np.float64), (n,))[:, None]
     v = np.stack(
         [c - 0.6 * size * u, c + 0.6 * size * u + 0.25 * size * w, c + stretch * size * w], 1

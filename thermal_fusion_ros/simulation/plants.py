@@ -8,10 +8,6 @@ from thermal_fusion_ros.simulation import mesh as m
 from thermal_fusion_ros.simulation.materials import Palette, srgb
 
 
-def _unit(v: np.ndarray) -> np.ndarray:
-    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9)
-
-
 def broadleaf(palette: Palette, rng: np.random.Generator, height: float, leaves: int = 1500) -> m.Mesh:
     """A deciduous tree at the origin."""
     bark = palette("birch") if rng.random() < 0.2 else palette("bark")
@@ -48,18 +44,18 @@ def broadleaf(palette: Palette, rng: np.random.Generator, height: float, leaves:
     centres = np.vstack([centres, extra])
     which = rng.integers(0, len(centres), leaves)
     radius = height * rng.uniform(0.09, 0.15, len(centres))
-    direction = _unit(rng.normal(size=(leaves, 3)))
+    direction = m.unit(rng.normal(size=(leaves, 3)))
     at = centres[which] + direction * (radius[which] * rng.uniform(0.35, 1.0, leaves) ** 0.5)[:, None] * [
         1,
         1,
         0.75,
     ]
     middle = centres.mean(0)
-    normal = _unit(0.65 * _unit(at - middle) + 0.45 * direction + [0, 0, 0.25])
+    normal = m.unit(0.65 * m.unit(at - middle) + 0.45 * direction + [0, 0, 0.25])
     size = height * 0.026 * rng.uniform(0.7, 1.4, leaves) * (1500 / leaves) ** 0.5
     size = np.minimum(size, 0.30)
     parts.append(
-        m.shards(at, normal, size, leaf, rng, facing=_unit(direction + rng.normal(0, 0.6, (leaves, 3))))
+        m.shards(at, normal, size, leaf, rng, facing=m.unit(direction + rng.normal(0, 0.6, (leaves, 3))))
     )
     return m.merge(parts)
 
@@ -96,10 +92,10 @@ def conifer(palette: Palette, rng: np.random.Generator, height: float, leaves: i
         ],
         -1,
     )
-    normal = _unit(np.stack([np.cos(a), np.sin(a), np.full(leaves, 0.7)], -1))
+    normal = m.unit(np.stack([np.cos(a), np.sin(a), np.full(leaves, 0.7)], -1))
     size = height * 0.030 * rng.uniform(0.6, 1.4, leaves) * (1400 / leaves) ** 0.5
     size = np.minimum(size, 0.20)
-    facing = _unit(
+    facing = m.unit(
         np.stack([np.cos(a) * 0.5, np.sin(a) * 0.5, np.ones(leaves)], -1) + rng.normal(0, 0.45, (leaves, 3))
     )
     if leaves < 1500:  # too few to close the crown: a dark core behind them
@@ -112,7 +108,7 @@ def conifer(palette: Palette, rng: np.random.Generator, height: float, leaves: i
 def bush(palette: Palette, rng: np.random.Generator, radius: float, leaves: int = 350) -> m.Mesh:
     """A round bush at the origin."""
     leaf = palette("bush", color=srgb(str(rng.choice(["4f7430", "5d7a34", "43652f", "6b7a3a"]))))
-    direction = _unit(rng.normal(size=(leaves, 3)))
+    direction = m.unit(rng.normal(size=(leaves, 3)))
     at = direction * radius * rng.uniform(0.55, 1.0, leaves)[:, None] * [1, 1, 0.8] + [0, 0, 0.6 * radius]
     at[:, 2] = np.maximum(at[:, 2], 0.03)
     core = m.ellipsoid(
@@ -128,11 +124,11 @@ def bush(palette: Palette, rng: np.random.Generator, radius: float, leaves: int 
             core,
             m.shards(
                 at,
-                _unit(direction + np.array([0, 0, 0.3])),
+                m.unit(direction + np.array([0, 0, 0.3])),
                 size,
                 leaf,
                 rng,
-                facing=_unit(direction + rng.normal(0, 0.7, (leaves, 3))),
+                facing=m.unit(direction + rng.normal(0, 0.7, (leaves, 3))),
             ),
         ]
     )
@@ -152,7 +148,7 @@ def grass(
     tip = at + np.column_stack([lean, tall])
     v = np.stack([at - across * w, at + across * w, tip], 1).reshape(-1, 3)
     normal = np.repeat(
-        _unit(np.stack([0.3 * np.cos(a + 1.57), 0.3 * np.sin(a + 1.57), np.ones(n)], -1)), 3, axis=0
+        m.unit(np.stack([0.3 * np.cos(a + 1.57), 0.3 * np.sin(a + 1.57), np.ones(n)], -1)), 3, axis=0
     )
     return m.Mesh.of(v, np.arange(3 * n).reshape(-1, 3), blade, normal)
 
@@ -162,5 +158,5 @@ def rock(palette: Palette, rng: np.random.Generator, size: float) -> m.Mesh:
     ball = m.ellipsoid([0, 0, 0], size * rng.uniform(0.7, 1.2, 3) * [1, 1, 0.7], palette("rock"), 14, 9)
     k = rng.normal(size=(6, 3)) * 2.2 / size
     bumps = sum(np.sin(ball.vertices @ k[i] + i) for i in range(6)) * 0.045 * size
-    v = ball.vertices + bumps[:, None] * _unit(ball.vertices)
+    v = ball.vertices + bumps[:, None] * m.unit(ball.vertices)
     return m.Mesh.of(v, ball.triangles, palette("rock")).smoothed(50)

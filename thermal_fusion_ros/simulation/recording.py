@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -61,10 +62,9 @@ def demo_source(
 
     `settings` are fields of `SimulationConfig`.
     """
-    from dataclasses import replace
-
-    base = SimulationConfig(seed=seed, thermal_output="tlinear", shutter_period_s=0.0)
-    config = replace(base, **settings)
+    config = SimulationConfig(
+        **{"seed": seed, "thermal_output": "tlinear", "shutter_period_s": 0.0, **settings}
+    )
     return SimulatedSource(Simulator(config), seconds, keep_truth)
 
 
@@ -135,8 +135,6 @@ class _BagParts:
         self.infos: dict[str, Any] = {}
 
     def info(self, stream: str, camera: Camera, stamp: int) -> None:
-        from dataclasses import replace
-
         if stream not in self.infos:
             self.infos[stream] = camera_info(camera)
         message = replace(self.infos[stream], header=self.writer.header(stamp, camera.frame_id))
@@ -188,25 +186,11 @@ class _BagParts:
             pictures["temperature"] = truth.temperature_k
         for name, picture in pictures.items():
             if form == "raw":
-                encoding = "32FC1" if picture.dtype == np.float32 else "mono16"
-                self._image(f"{base}/{name}", picture, encoding, header, stamp)
+                frame_id = truth.camera.frame_id
+                self.writer.write_image(f"{base}/{name}", picture, stamp_ns=stamp, frame_id=frame_id)
             else:
                 scale = {"depth": 1000.0, "temperature": 100.0}.get(name, 1.0)
                 self._png(f"{base}/{name}/compressed", sixteen_bit(picture, scale), header, stamp)
-
-    def _image(self, topic: str, picture: NDArray[Any], encoding: str, header: Any, stamp: int) -> None:
-        height, width = picture.shape
-        flat = np.ascontiguousarray(picture).view(np.uint8).reshape(-1)
-        message = self.writer.type("sensor_msgs/msg/Image")(
-            header=header,
-            height=height,
-            width=width,
-            encoding=encoding,
-            is_bigendian=0,
-            step=flat.size // height,
-            data=flat,
-        )
-        self.writer.write(topic, message, stamp)
 
     def _png(self, topic: str, picture: NDArray[np.uint16], header: Any, stamp: int) -> None:
         data = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].reshape(-1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import cv2
@@ -22,7 +23,7 @@ from thermal_fusion_ros.simulation.lights import Light, gather
 from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.rig import Camera
 from thermal_fusion_ros.simulation.tracing import Hits, Moment, Stage, Surface, surface
-from thermal_fusion_ros.simulation.vectors import row_dot, turned
+from thermal_fusion_ros.simulation.vectors import carried, row_dot, turned
 from thermal_fusion_ros.simulation.worlds import World
 
 I32 = NDArray[np.int32]
@@ -37,7 +38,6 @@ class Geometry:
     depth: F32
     instance: I32
     distance: F32  # H×W metres along the ray, inf for sky
-    flow: F32 | None  # H×W×2, pixels per second of the picture
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,6 @@ class VisiblePicture:
 
     radiance: F32
     transmission: F32
-    geometry: Geometry
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,6 @@ class ThermalPicture:
     signal: F32
     temperature_k: F32
     transmission: F32
-    geometry: Geometry
 
 
 class View:
@@ -90,12 +88,8 @@ class View:
         """Pixels that may show an actor: inside the picture of an actor's bounding box."""
         c = self.camera
         inside = np.zeros((c.height, c.width), bool)
-        inverse = np.linalg.inv(self.pose.astype(np.float64))
         for low, high in self.moment.boxes if self.moment.caster is not None else ():
-            corners = np.array(
-                [[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])]
-            )
-            seen = corners @ inverse[:3, :3].T + inverse[:3, 3]
+            seen = _seen_from(self.pose, np.array(list(product(*zip(low, high, strict=True)))))
             if (seen[:, 2] <= 0.05).all():
                 continue
             # What is behind the camera or past the lens model counts as being at the edge of what it covers.
@@ -127,7 +121,7 @@ class View:
 
     @cached_property
     def medium(self) -> media.ViewMedium | None:
-        """Fog or smoke in this view, with its light."""
+        """Fog or smoke in this view, with its light; None in clear air."""
         return self._medium(lit=True)
 
     def _medium(self, lit: bool) -> media.ViewMedium | None:
@@ -138,21 +132,19 @@ class View:
         rows = np.clip(((np.arange(h) + 0.5) * c.height / h - 0.5).round().astype(int), 0, c.height - 1)
         columns = np.clip(((np.arange(w) + 0.5) * c.width / w - 0.5).round().astype(int), 0, c.width - 1)
         direction = c.rays()[np.ix_(rows, columns)] @ self.pose[:3, :3].T
-        lights = self.lights if lit else []
         return media.prepare(
             self.eye,
             direction,
             self.renderer.condition,
             self.renderer.world,
             self.t,
-            lights,
+            self.lights if lit else None,
             (c.height, c.width),
-            lit,
         )
 
     @cached_property
     def geometry(self) -> Geometry:
-        """Depth, masks, motion."""
+        """Depth and masks."""
         _, hits, s = self.primary
         c = self.camera
         shape = (c.height, c.width)
@@ -160,63 +152,53 @@ class View:
         depth[s.index] = s.distance * c.rays().reshape(-1, 3)[s.index, 2]
         instance = np.zeros(shape[0] * shape[1], np.int32)
         instance[s.index] = s.instance
-        return Geometry(depth.reshape(shape), instance.reshape(shape), hits.distance.reshape(shape), None)
+        return Geometry(depth.reshape(shape), instance.reshape(shape), hits.distance.reshape(shape))
 
     def extent(self, instance: int) -> F32:
         """N×3 points of a labelled object in the optical frame, hidden ones too."""
-        inverse = np.linalg.inv(self.pose.astype(np.float64))
-        return self.moment.extent(instance) @ inverse[:3, :3].T + inverse[:3, 3]
+        return _seen_from(self.pose, self.moment.extent(instance))
 
     def motion(self, later: NDArray[np.floating], dt: float, step: int = 4) -> F32:
         """Flow in pixels per second on a grid of every `step`-th pixel; `later` is this camera's pose after `dt`."""
-        c = self.camera
+        grid = self._grid(step)
+        chosen = grid.reshape(-1)
         _, hits, _ = self.primary
-        grid = np.zeros((c.height, c.width), bool)
-        grid[step // 2 :: step, step // 2 :: step] = True
-        rows, columns = len(range(step // 2, c.height, step)), len(range(step // 2, c.width, step))
-        chosen = np.flatnonzero(grid.reshape(-1))
         rays = self.rays(chosen)
         distance = np.minimum(hits.distance[chosen], 300.0)
         point = rays[:, :3] + rays[:, 3:] * distance[:, None]
-        faces, stage = self.moment.stage.faces, self.moment.stage
-        face = hits.face[chosen]
+        stage, face = self.moment.stage, hits.face[chosen]
         moving = np.flatnonzero(face >= stage.static_count)
-        moved = point
         if len(moving):
-            bone = faces.bone[face[moving]]
-            moved = point.copy()
-            count = int(stage.first_bone[-1])
-            after = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
-            for i in self.moment.active:
-                pose = stage.world.actors[i].pose(self.t + dt)
-                after[stage.first_bone[i] : stage.first_bone[i] + len(pose)] = pose
-            change = after @ np.linalg.inv(self.moment.bones)
-            moved[moving] = np.einsum("nij,nj->ni", change[bone, :3, :3], point[moving]) + change[bone, :3, 3]
-        inverse = np.linalg.inv(np.asarray(later, np.float64))
-        seen = moved @ inverse[:3, :3].T + inverse[:3, 3]
+            change = stage.bones(self.t + dt, self.moment.active) @ np.linalg.inv(self.moment.bones)
+            point[moving] = carried(change[stage.faces.bone[face[moving]]], point[moving])
+        seen = _seen_from(later, point)
         seen[:, 2] = np.maximum(seen[:, 2], 0.05)
-        to = self.camera.project(seen)
-        v, u = np.divmod(chosen, c.width)
-        flow = (to - np.column_stack([u, v])) / dt
-        return np.asarray(flow, np.float32).reshape(rows, columns, 2)
+        v, u = np.divmod(chosen, self.camera.width)
+        flow = (self.camera.project(seen) - np.column_stack([u, v])) / dt
+        return np.asarray(flow, np.float32).reshape(*grid.shape, 2)
 
-    def visible(self, smooth: bool = True) -> VisiblePicture:
-        """Render visible light; `smooth` adds rays along edges."""
+    def _grid(self, step: int) -> NDArray[np.intp]:
+        """Numbers of the pixels in the middle of every `step`-th row and column."""
+        c = self.camera
+        return np.arange(c.height * c.width).reshape(c.height, c.width)[step // 2 :: step, step // 2 :: step]
+
+    def visible(self) -> VisiblePicture:
+        """Render visible light, with more rays along edges."""
         c = self.camera
         count = c.width * c.height
         rays, hits, s = self.primary
         open_map = self._openness()
         radiance, through = self._shade(rays, hits, s, np.arange(count), open_map, 0.0, 0.0)
         shape = (c.height, c.width)
-        if smooth and self.renderer.extra_rays:
+        if self.renderer.extra_rays:
             self._supersample(radiance, open_map)
-        elif smooth:
+        else:
             # Real time: no rays to spare, so edges are blurred over their neighbours instead.
             picture = np.minimum(radiance, self.renderer.radiance_limit * 2).reshape(*shape, 3)
             soft = cv2.GaussianBlur(picture, (3, 3), 0.6)
             at = np.flatnonzero(self._edges.reshape(-1))
             radiance[at] = soft.reshape(-1, 3)[at]
-        return VisiblePicture(radiance.reshape(*shape, 3), through.reshape(shape), self.geometry)
+        return VisiblePicture(radiance.reshape(*shape, 3), through.reshape(shape))
 
     def _supersample(self, radiance: F32, open_map: F32) -> None:
         """Average more rays into pixels along edges: all of them for outlines, one among leaves."""
@@ -247,12 +229,10 @@ class View:
         """H·W ambient openness, computed on a quarter grid (in real time on a coarser one)."""
         c = self.camera
         if self.renderer.coarse_light and self.renderer.condition.time == "night" and self.lights:
-            return np.ones(
-                c.height * c.width, np.float32
-            )  # lamps cast shadows; what else there is hardly shows
+            # Lamps cast shadows; what else there is hardly shows.
+            return np.ones(c.height * c.width, np.float32)
         _, hits, _ = self.primary
-        step = 6 if self.renderer.coarse_light else 4
-        grid = np.arange(c.height * c.width).reshape(c.height, c.width)[step // 2 :: step, step // 2 :: step]
+        grid = self._grid(6 if self.renderer.coarse_light else 4)
         some = grid.reshape(-1)
         rays = self.rays(some)
         part = Hits(hits.distance[some], hits.face[some], hits.uv[some], hits.normal[some])
@@ -438,9 +418,7 @@ class View:
             warm = air + (4.0 if c.medium == "smoke" else 0.0)
             signal = signal * passed + (1 - passed) * heat.signal(warm)
         shape = (camera.height, camera.width)
-        return ThermalPicture(
-            signal.reshape(shape), temperature.reshape(shape), passed.reshape(shape), self.geometry
-        )
+        return ThermalPicture(signal.reshape(shape), temperature.reshape(shape), passed.reshape(shape))
 
     def _optical_depth(self, medium: media.ViewMedium) -> F32:
         """Of every pixel, N; in real time on every second row and column, as thermal hardly feels it."""
@@ -462,6 +440,12 @@ class View:
         past = _turned(c.sun_direction, -0.12)
         before = shading.sunlight(self.moment, s, c, table, past)
         return 0.55 * shading.sunlight(self.moment, s, c, table) + 0.45 * before
+
+
+def _seen_from(pose: NDArray[np.floating], points: F32) -> NDArray[np.float64]:
+    """N×3 world points in the frame at `pose`."""
+    inverse = np.linalg.inv(np.asarray(pose, np.float64))
+    return np.asarray(points @ inverse[:3, :3].T + inverse[:3, 3])
 
 
 def _turned(direction: F32, angle: float) -> F32:

@@ -87,9 +87,8 @@ def _rays(camera: Camera, dx: float, dy: float) -> F32:
     xd, yd = (u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy
     k1, k2, p1, p2, k3 = camera.distortion
     x, y = xd.copy(), yd.copy()
-    for _ in range(
-        40
-    ):  # fixed point of Brown's model; converges for every lens that is invertible in its picture
+    # Fixed point of Brown's model; converges for every lens that is invertible in its picture.
+    for _ in range(40):
         r2 = x * x + y * y
         radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
         before = x
@@ -153,6 +152,17 @@ class Rig:
         turn = self.thermal_from_rgb
         return CalibratedRig(models[0], models[1], turn[:3, :3], turn[:3, 3])
 
+    def remounted(self, base_from_rgb: F64, zoom: float) -> Rig:
+        """Both cameras elsewhere, still in the same place to each other, with lenses `zoom` times as long."""
+        between = np.linalg.inv(self.base_from_rgb) @ self.base_from_thermal
+        return replace(
+            self,
+            rgb=self.rgb.zoomed(zoom),
+            thermal=self.thermal.zoomed(zoom),
+            base_from_rgb=base_from_rgb,
+            base_from_thermal=base_from_rgb @ between,
+        )
+
     def registered(self) -> Rig:
         """Both spectra through the undistorted RGB camera, at the same place and time: exact pairs for training."""
         eye = replace(self.rgb, distortion=(0.0,) * 5)
@@ -165,6 +175,14 @@ class Rig:
         )
 
 
+def mounted(ahead: float, height: float, pitch: float, roll: float = 0.0) -> F64:
+    """base_from_camera (4×4) of a camera that looks ahead: metres, and radians down and about its axis."""
+    out = np.eye(4)
+    out[:3, :3] = (m.rotation_y(pitch) @ m.rotation_x(roll)).astype(np.float64) @ BODY_FROM_OPTICAL
+    out[:3, 3] = (ahead, 0.0, height)
+    return out
+
+
 def default_rig(
     width: int = 640,
     height: int = 480,
@@ -172,7 +190,6 @@ def default_rig(
     thermal_height: int = 480,
     baseline_m: float = 0.10,
     mount_height_m: float = 1.35,
-    pitch_degrees: float = 2.0,
 ) -> Rig:
     """A 63° RGB camera and, `baseline_m` to its right, a 58° thermal one, slightly askew as real ones are."""
     if min(width, height, thermal_width, thermal_height) < 16:
@@ -187,10 +204,7 @@ def default_rig(
     thermal = Camera(
         640, 480, 577.0, 578.0, 314.0, 243.0, (-0.155, 0.062, -0.0005, 0.0008, 0.0), "thermal_optical_frame"
     )
-    base_from_rgb = np.eye(4)
-    tilt = m.rotation_y(np.radians(pitch_degrees)).astype(np.float64)
-    base_from_rgb[:3, :3] = tilt @ BODY_FROM_OPTICAL
-    base_from_rgb[:3, 3] = (0.30, 0.0, mount_height_m)
+    base_from_rgb = mounted(0.30, mount_height_m, np.radians(2.0))
     rgb_from_thermal = np.eye(4)
     askew = m.rotation_x(np.radians(-0.35)) @ m.rotation_y(np.radians(0.55)) @ m.rotation_z(np.radians(0.25))
     rgb_from_thermal[:3, :3] = askew

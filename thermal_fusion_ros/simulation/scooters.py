@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from thermal_fusion_ros.simulation import mesh as m
-from thermal_fusion_ros.simulation.actors import Actor, Lamp, Pose, Track, place
+from thermal_fusion_ros.simulation.actors import Actor, Lamp, Track, place
 from thermal_fusion_ros.simulation.materials import Palette, srgb
+from thermal_fusion_ros.simulation.mesh import F32
 from thermal_fusion_ros.simulation.people import body, skeleton
 from thermal_fusion_ros.simulation.vehicles import PAINTS
 from thermal_fusion_ros.simulation.worlds import Ground
@@ -51,16 +52,13 @@ def scooter(palette: Palette, rng: np.random.Generator, track: Track, ground: Gr
     bones = skeleton(h, lean, (1.35, 1.35), (1.25, 1.25), (0.75, 0.75), (0.45, 0.45), (0.2, 0.2))
     lamp = Lamp((0.64, 0, 0.9), (30, 28, 25), (1.0, 0.0, -0.05), 0.9, 22.0, "headlamp")
 
-    def at(t: float) -> np.ndarray:
+    def at(t: float) -> F32:
         x, y, yaw = track(t)
         return place(x, y, ground(x, y), yaw)
 
-    def ridden(pose_in: tuple[float, float, float]) -> Pose:
-        seat = np.eye(4, dtype=np.float32)
-        seat[:3, 3] = pose_in
-        return lambda t: (at(t) @ seat @ bones).astype(np.float32)
-
     return (
-        Actor("motorcycle", mesh, lambda t: at(t)[None].astype(np.float32), {"color": color}, (lamp,), 1.0),
-        Actor("person", rider, ridden(SEAT), {**facts, "does": "riding"}, (), 1.0),
+        Actor("motorcycle", mesh, lambda t: at(t)[None], {"color": color}, (lamp,), 1.0),
+        Actor(
+            "person", rider, lambda t: at(t) @ place(*SEAT, 0.0) @ bones, {**facts, "does": "riding"}, (), 1.0
+        ),
     )

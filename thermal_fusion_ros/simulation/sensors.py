@@ -28,9 +28,14 @@ def _noise(rng: np.random.Generator, height: int, width: int) -> F32:
     bank = _noise_bank()
     if height > bank.shape[0] or width > bank.shape[1]:
         return rng.standard_normal((height, width), dtype=np.float32)
+    return _cut(bank, rng, height, width)
+
+
+def _cut(bank: F32, rng: np.random.Generator, height: int, width: int) -> F32:
+    """A part of a bank of noise, mirrored or not."""
     y, x = rng.integers(0, bank.shape[0] - height + 1), rng.integers(0, bank.shape[1] - width + 1)
-    cut = bank[y : y + height, x : x + width]
-    return cut[:: int(rng.choice([-1, 1])), :: int(rng.choice([-1, 1]))]
+    part = bank[y : y + height, x : x + width]
+    return part[:: int(rng.choice([-1, 1])), :: int(rng.choice([-1, 1]))]
 
 
 def smear(picture: F32, flow: F32, seconds: float) -> F32:
@@ -120,9 +125,7 @@ def _color_noise(rng: np.random.Generator, height: int, width: int) -> F32:
     if height > bank.shape[0] or width > bank.shape[1]:
         channels = [_noise(rng, height, width) * np.float32(f) for f in (1.15, 0.85, 1.3)]
         return np.stack(channels, -1)
-    y, x = rng.integers(0, bank.shape[0] - height + 1), rng.integers(0, bank.shape[1] - width + 1)
-    cut = bank[y : y + height, x : x + width]
-    return cut[:: int(rng.choice([-1, 1])), :: int(rng.choice([-1, 1]))]
+    return _cut(bank, rng, height, width)
 
 
 def _bloom(x: F32, c: Condition) -> F32:

@@ -186,8 +186,6 @@ def _mirror(
 def _lamps(moment: Moment, s: Surface, lights: Sequence[Light], thin: F32) -> F32:
     """Irradiance N×3 from lamps; the strongest at each point casts a shadow."""
     total = np.zeros((len(s.index), 3), np.float32)
-    if not lights:
-        return total
     best = np.zeros(len(s.index), np.float32)
     which = np.full(len(s.index), -1, np.int32)
     for number, (light, some) in enumerate(zip(lights, within_reach(lights, s.position), strict=True)):

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import heapq
-import os
-import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
-from multiprocessing import parent_process
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -52,8 +49,6 @@ def rig_of(config: SimulationConfig) -> Rig:
         config.baseline_m,
         config.camera_height_m,
     )
-    from dataclasses import replace
-
     return replace(
         rig,
         rgb_timing=Timing(config.rgb_rate_hz),
@@ -169,8 +164,6 @@ class Simulator:
 
     @staticmethod
     def _restamped(shot: Shot, stamp: int) -> Shot:
-        from dataclasses import replace
-
         truth = None if shot.truth is None else replace(shot.truth, stamp_ns=stamp)
         return Shot(replace(shot.frame, stamp_ns=stamp), shot.capture_s, truth)
 
@@ -236,7 +229,6 @@ _worker: Simulator | None = None
 
 def _start_worker(config: SimulationConfig, rig: Rig) -> None:
     global _worker  # noqa: PLW0603  # one world per process
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     _keep_memory()
     _worker = Simulator(config, rig)
@@ -251,14 +243,6 @@ def _keep_memory() -> None:
     trim_threshold, mmap_threshold = -1, -3  # malloc.h
     mallopt(mmap_threshold, 32 << 20)
     mallopt(trim_threshold, 1 << 30)
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for tasks for ever: it holds both ends of their queue."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def render(camera: int, t: float, truth: bool) -> Shot:

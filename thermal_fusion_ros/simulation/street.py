@@ -72,76 +72,29 @@ def _carriageway(
     p = b.palette
     asphalt, paint, kerb, pavement = p("asphalt"), p("paint"), p("kerb"), p("pavement")
     far = LENGTH + 60
-    b.add(m.quad([[BEHIND - 60, -half, 0], [far, -half, 0], [far, half, 0], [BEHIND - 60, half, 0]], asphalt))
-    b.add(
-        m.quad([[-300, -300, -0.06], [500, -300, -0.06], [500, 300, -0.06], [-300, 300, -0.06]], p("grass"))
-    )
+    b.add(m.rectangle((BEHIND - 60, -half), (far, half), 0, asphalt))
+    b.add(m.rectangle((-300, -300), (500, 300), -0.06, p("grass")))
     verge = p("grass") if front - half - walk > 1 else pavement
     for s in (-1, 1):
-        b.add(
-            m.quad(
-                [
-                    [side - 4, s * half, 0],
-                    [side + 4, s * half, 0],
-                    [side + 4, s * 80, 0],
-                    [side - 4, s * 80, 0],
-                ],
-                asphalt,
-            )
-        )
+        b.add(m.rectangle((side - 4, s * half), (side + 4, s * 80), 0, asphalt))
         for x0, x1 in ((BEHIND - 60, side - 4), (side + 4, far)):
             inner, outer = s * half, s * (half + walk)
-            b.add(
-                m.span(
-                    [x0, min(inner, inner + s * 0.16), -0.2], [x1, max(inner, inner + s * 0.16), KERB], kerb
-                )
-            )
-            b.add(
-                m.quad(
-                    [
-                        [x0, inner + s * 0.16, KERB],
-                        [x1, inner + s * 0.16, KERB],
-                        [x1, outer, KERB],
-                        [x0, outer, KERB],
-                    ],
-                    pavement,
-                )
-            )
-            b.add(
-                m.quad(
-                    [
-                        [x0, outer, KERB - 0.01],
-                        [x1, outer, KERB - 0.01],
-                        [x1, s * (front + 25), KERB - 0.01],
-                        [x0, s * (front + 25), KERB - 0.01],
-                    ],
-                    verge,
-                )
-            )
+            b.add(m.span([x0, inner, -0.2], [x1, inner + s * 0.16, KERB], kerb))
+            b.add(m.rectangle((x0, inner + s * 0.16), (x1, outer), KERB, pavement))
+            b.add(m.rectangle((x0, outer), (x1, s * (front + 25)), KERB - 0.01, verge))
         if parking:
             y = s * lane
             for x in np.arange(BEHIND - 20, far, 5.6):
                 if abs(x - crossing) > 3 and abs(x - side) > 6:
-                    b.add(m.polygon([[x, y], [x + 0.1, y], [x + 0.1, s * half], [x, s * half]], 0.006, paint))
+                    b.add(m.rectangle((x, y), (x + 0.1, s * half), 0.006, paint))
     for x in np.arange(BEHIND - 40, far, 6.0):
         if abs(x + 1.5 - crossing) > 4.5 and abs(x + 1.5 - side) > 7:
-            b.add(m.polygon([[x, -0.06], [x + 3, -0.06], [x + 3, 0.06], [x, 0.06]], 0.006, paint))
+            b.add(m.rectangle((x, -0.06), (x + 3, 0.06), 0.006, paint))
     for y in np.arange(-half + 0.4, half - 0.3, 1.0):
-        b.add(
-            m.polygon(
-                [
-                    [crossing - 1.6, y],
-                    [crossing + 1.6, y],
-                    [crossing + 1.6, y + 0.5],
-                    [crossing - 1.6, y + 0.5],
-                ],
-                0.006,
-                paint,
-            )
-        )
+        b.add(m.rectangle((crossing - 1.6, y), (crossing + 1.6, y + 0.5), 0.006, paint))
     for s, x in ((-1, crossing - 2.6), (1, crossing + 2.3)):
         y0, y1 = sorted((s * 0.1, s * lane))
-        b.add(m.polygon([[x, y0], [x + 0.3, y0], [x + 0.3, y1], [x, y1]], 0.006, paint))
+        b.add(m.rectangle((x, y0), (x + 0.3, y1), 0.006, paint))
     rng = b.rng
     for _ in range(14):  # manholes, patches
         x, y = float(rng.uniform(3, 90)), float(rng.uniform(-half + 0.6, half - 0.6))
@@ -150,7 +103,7 @@ def _carriageway(
         else:
             w, d = rng.uniform(0.8, 3.5), rng.uniform(0.5, 1.6)
             patch = p("asphalt", name="patch", color=(0.05, 0.05, 0.052))
-            b.add(m.polygon([[x, y], [x + w, y], [x + w, y + d], [x, y + d]], 0.004, patch))
+            b.add(m.rectangle((x, y), (x + w, y + d), 0.004, patch))
 
 
 def _houses(
@@ -163,7 +116,7 @@ def _houses(
             x = crossing_street + 6.0
             continue
         seen = style == "house" or abs(x + width / 2 - crossing_street) < 24
-        mesh, _ = building(b.palette, rng, width, float(rng.uniform(9, 12)), style, seen)
+        mesh = building(b.palette, rng, width, float(rng.uniform(9, 12)), style, seen)
         set_back = front + (float(rng.uniform(0, 1.0)) if style == "house" else 0.0)
         # The outside of the model is towards -y.
         turned = mesh.yawed(np.pi).moved([x + width, 0, 0]) if side < 0 else mesh
@@ -175,12 +128,11 @@ def _houses(
     # What closes the view at both ends and down the side street.
     for at in (BEHIND - 45, LENGTH + 12):
         for k in range(4):
-            mesh, _ = building(b.palette, rng, 14, 10, "city")
+            mesh = building(b.palette, rng, 14, 10, "city")
             turned = mesh.yawed(-np.pi / 2 if at > 0 else np.pi / 2)
             y = side * (k * 14 + 7)
             b.add(turned.moved([at, y + (7 if at > 0 else -7), 0]))
-    mesh, _ = building(b.palette, rng, 16, 10, "city")
-    mesh = mesh.moved([-8, 0, 0])
+    mesh = building(b.palette, rng, 16, 10, "city").moved([-8, 0, 0])
     b.add(
         mesh.moved([crossing_street, 55, 0])
         if side > 0

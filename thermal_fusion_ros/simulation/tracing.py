@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thermal_fusion_ros.simulation.mesh import F32, Mesh, merge
-from thermal_fusion_ros.simulation.vectors import row_dot
+from thermal_fusion_ros.simulation.vectors import carried, row_dot
 from thermal_fusion_ros.simulation.worlds import World
 
 I32 = NDArray[np.int32]
@@ -80,6 +81,14 @@ class Stage:
         self.faces = self._tables(static, moving)
         self.places = self._places(static)
 
+    def bones(self, t: float, actors: Iterable[int]) -> F32:
+        """Poses B×4×4 of all bones at a time, those of `actors` in their places."""
+        out = np.tile(np.eye(4, dtype=np.float32), (int(self.first_bone[-1]), 1, 1))
+        for i in actors:
+            pose = self.world.actors[i].pose(t)
+            out[self.first_bone[i] : self.first_bone[i] + len(pose)] = pose
+        return out
+
     def _places(self, static: Mesh) -> dict[int, tuple[F32, I32]]:
         """For each instance some of its vertices (rest frame) and the bones that carry them."""
         out = {}
@@ -122,29 +131,20 @@ class Hits:
 
 
 class Moment:
-    """A stage at one instant: actors in their places."""
+    """A stage at one instant: actors in their places, as far as they are near `eye` (3)."""
 
-    def __init__(self, stage: Stage, t: float, around: NDArray[np.floating] | None = None) -> None:
+    def __init__(self, stage: Stage, t: float, eye: F32) -> None:
         self.stage, self.t = stage, t
-        actors = stage.world.actors
-        count = int(stage.first_bone[-1])
-        self.bones = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
-        active = []
-        for i, actor in enumerate(actors):
-            pose = actor.pose(t)
-            self.bones[stage.first_bone[i] : stage.first_bone[i] + len(pose)] = pose
-            near = around is None or np.hypot(*(pose[0, :2, 3] - np.asarray(around)[:2])) < _ACTOR_RANGE
-            if near:
-                active.append(i)
-        self.active = active
+        self.bones = stage.bones(t, range(len(stage.world.actors)))
+        away = self.bones[stage.first_bone[:-1], :2, 3] - eye[:2]
+        self.active = np.flatnonzero(np.hypot(*away.T) < _ACTOR_RANGE).tolist()
         self.caster = None
-        if active:
+        if self.active:
             v, f, ids, offset = [], [], [], 0
-            for i in active:
+            for i in self.active:
                 a, b = stage.first_vertex[i], stage.first_vertex[i + 1]
                 c, d = stage.first_face[i], stage.first_face[i + 1]
-                turn = self.bones[stage.vertex_bone[a:b]]
-                v.append(np.einsum("vij,vj->vi", turn[:, :3, :3], stage.vertices[a:b]) + turn[:, :3, 3])
+                v.append(carried(self.bones[stage.vertex_bone[a:b]], stage.vertices[a:b]))
                 f.append(stage.triangles[c:d] + (offset - a))
                 ids.append(np.arange(c, d, dtype=np.int32))
                 offset += b - a
@@ -155,8 +155,7 @@ class Moment:
     def extent(self, instance: int) -> F32:
         """N×3 world points that span a labelled object, seen or not."""
         vertices, bone = self.stage.places[instance]
-        turn = self.bones[bone]
-        return np.einsum("vij,vj->vi", turn[:, :3, :3], vertices) + turn[:, :3, 3]
+        return carried(self.bones[bone], vertices)
 
     def cast(self, rays: F32, maybe: NDArray[np.intp] | None = None) -> Hits:
         """Nearest hit of N×6 rays (origin, unit direction); only the rays `maybe` can meet an actor (default all)."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from thermal_fusion_ros.simulation import mesh as m
 from thermal_fusion_ros.simulation import plants, vehicles
-from thermal_fusion_ros.simulation.actors import Track
+from thermal_fusion_ros.simulation.actors import Track, place
 from thermal_fusion_ros.simulation.materials import srgb
 from thermal_fusion_ros.simulation.people import bystander, pedestrian
 from thermal_fusion_ros.simulation.worlds import Builder, Ground, World
@@ -45,7 +47,7 @@ class Terrain:
         wild = 1 - np.exp(-((n / 2.6) ** 2))
         rough = sum(a * np.sin(k[0] * x + k[1] * y + p) for a, k, p in self.waves)
         long_waves = sum(a * np.sin(k[0] * x + p) for a, k, p in self.waves[:2]) * 0.35
-        rut = -0.05 * np.exp(-(((np.abs(n) - 0.0) / 0.5) ** 2))
+        rut = -0.05 * np.exp(-((np.abs(n) / 0.5) ** 2))
         return self.slope * x + wild * (rough + self.bank * n) + (1 - wild) * long_waves + rut
 
 
@@ -88,14 +90,12 @@ def _ground(b: Builder, land: Terrain, rng: np.random.Generator) -> None:
     du, dv = np.gradient(v, axis=0), np.gradient(v, axis=1)
     normal = np.cross(du, dv)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
-    faces = m._grid_faces(len(xs), len(ns), closed=False)
+    faces = m.grid_faces(len(xs), len(ns), closed=False)
     middle = np.broadcast_to(0.5 * (ns[1:] + ns[:-1]), (len(xs) - 1, len(ns) - 1))
     wild = p("litter") if rng.random() < 0.6 else p("grass", color=srgb("55612f"), second=srgb("6b5a38"))
     side = p("litter", color=srgb("5f5a33"), second=srgb("55682f"))
     soil = p("soil")
     kind = np.where(np.abs(middle) < 0.75, soil, np.where(np.abs(middle) < 1.75, side, wild))
-    from dataclasses import replace
-
     mesh = m.Mesh.of(v.reshape(-1, 3), faces, wild, normal.reshape(-1, 3))
     b.add(replace(mesh, material=np.repeat(kind.reshape(-1), 2).astype(np.int32)))
     # Hills far behind, so that the world has no edge.
@@ -184,10 +184,5 @@ def _people(b: Builder, land: Terrain, rng: np.random.Generator, ground: Ground)
         x = float(rng.uniform(12, 30))
         y = float(land.middle(x)) + float(rng.choice([-1, 1])) * 4.2
         car = vehicles.car(b.palette, rng, (x, y, float(rng.uniform(-0.4, 0.4))), shape=vehicles.SUV)
-        lift = ground(x, y)
-        pose = car.pose
-        from dataclasses import replace
-
-        raised = np.eye(4, dtype=np.float32)
-        raised[2, 3] = lift
-        b.park(replace(car, pose=lambda t: raised @ pose(t)))
+        raised = place(0.0, 0.0, ground(x, y), 0.0)
+        b.park(replace(car, pose=lambda t: raised @ car.pose(t)))

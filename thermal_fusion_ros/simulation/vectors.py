@@ -29,6 +29,11 @@ def turned(a: F32, matrix: ArrayLike) -> F32:
     return _transform(a, np.asarray(matrix, np.float32))
 
 
+def carried(poses: F32, points: F32) -> F32:
+    """N×3 points, each moved by a 4×4 pose of its own."""
+    return np.einsum("nij,nj->ni", poses[:, :3, :3], points) + poses[:, :3, 3]
+
+
 def dot(a: F32, v: ArrayLike) -> F32:
     """N dot products of N×3 with one vector."""
     return _transform(a, np.asarray(v, np.float32).reshape(1, 3))[:, 0]

@@ -290,13 +290,9 @@ def fittings(shape: Shape, palette: Palette, lit: bool) -> m.Mesh:
                 parts.append(arch)
         for seam in shape.pillars[-2:]:
             belt_at = float(np.interp(seam, *np.array(shape.belt).T))
-            parts.append(
-                m.span(
-                    [seam - 0.006, side * width * 0.9, shape.clearance + 0.12],
-                    [seam + 0.006, side * (width + 0.002), belt_at - 0.06],
-                    dark,
-                )
-            )
+            low, high = shape.clearance + 0.12, belt_at - 0.06
+            line = m.span([seam - 0.006, width * 0.9, low], [seam + 0.006, width + 0.002, high], dark)
+            parts.append(line.scaled([1, side, 1]))
             parts.append(
                 m.box([0.16, 0.03, 0.025], [seam - 0.17, side * (width + 0.004), belt_at - 0.12], dark)
             )
@@ -309,10 +305,9 @@ def fittings(shape: Shape, palette: Palette, lit: bool) -> m.Mesh:
     return m.merge(parts)
 
 
-def warm_up(shape: Shape, running: bool, recently: float) -> Callable[[np.ndarray], np.ndarray]:
-    """Kelvin that an engine adds to the body: bonnet, grille, underside, exhaust. `recently` 0..1 for a parked one."""
+def warm_up(shape: Shape, strength: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Kelvin that an engine adds to the body: bonnet, grille, underside, exhaust. `strength` 0..1: how much of it."""
     half = shape.length / 2
-    strength = 1.0 if running else recently
     where = -half * 0.8 if shape.label == "bus" else half * 0.72
 
     def heat(v: np.ndarray) -> np.ndarray:
@@ -326,8 +321,8 @@ def warm_up(shape: Shape, running: bool, recently: float) -> Callable[[np.ndarra
     return heat
 
 
-def chassis(shape: Shape, palette: Palette, color: str, running: bool, recently: float, lit: bool) -> m.Mesh:
-    """Body and fittings, warmed, on bone 0."""
+def chassis(shape: Shape, palette: Palette, color: str, warmth: float, lit: bool) -> m.Mesh:
+    """Body and fittings, warmed (0..1), on bone 0."""
     gloss = 0.045 if shape.label == "car" else 0.03
     paint = palette(
         "jacket",
@@ -341,14 +336,12 @@ def chassis(shape: Shape, palette: Palette, color: str, running: bool, recently:
         body=0.0,
     )
     return m.merge([shell(shape, palette, paint), fittings(shape, palette, lit)]).heated(
-        warm_up(shape, running, recently)
+        warm_up(shape, warmth)
     )
 
 
-def headlights(shape: Shape, lit: bool) -> tuple[Lamp, ...]:
+def headlights(shape: Shape) -> tuple[Lamp, ...]:
     """Two dipped beams."""
-    if not lit:
-        return ()
     half, y = shape.length / 2, shape.width * 0.33
     power = 70.0
     color = (power, 0.93 * power, 0.80 * power)
@@ -357,20 +350,15 @@ def headlights(shape: Shape, lit: bool) -> tuple[Lamp, ...]:
     )
 
 
-def rolling(
-    shape: Shape,
-    axles: Sequence[float],
-    where: Callable[[float], tuple[float, float, float]],
-    gone: Callable[[float], float],
-) -> Pose:
-    """Bones of a vehicle that follows `where`: body, then left and right wheel of each axle."""
+def rolling(shape: Shape, axles: Sequence[float], where: Track | tuple[float, float, float]) -> Pose:
+    """Bones of a vehicle that stands at a pose or follows a track: body, then left and right wheel of each axle."""
     y = [shape.width / 2 * float(taper(shape, axle)) - 0.11 for axle in axles]
 
     def pose(t: float) -> np.ndarray:
-        px, py, yaw = where(t)
+        (px, py, yaw), gone = (where(t), where.distance(t)) if isinstance(where, Track) else (where, 0.0)
         root = place(px, py, 0.0, yaw)
         out = [root]
-        spin = m.rotation_y(gone(t) / shape.wheel)
+        spin = m.rotation_y(gone / shape.wheel)
         for axle, reach in zip(axles, y, strict=True):
             for side in (1, -1):
                 local = np.eye(4, dtype=np.float32)
@@ -399,39 +387,26 @@ def car(
     color = str(rng.choice(list(PAINTS), p=[0.2, 0.17, 0.16, 0.15, 0.1, 0.1, 0.05, 0.04, 0.03]))
     driving = isinstance(where, Track)
     recently = 0.0 if rng.random() < 0.6 else float(rng.uniform(0.2, 0.9))
-    base = chassis(shape, palette, color, driving, recently, driving)
+    base = chassis(shape, palette, color, 1.0 if driving else recently, driving)
     mesh = with_wheels(base, shape, palette, shape.axles, 9.0 if driving else 4.0 * recently)
-    if isinstance(where, Track):
-        pose = rolling(shape, shape.axles, where, where.distance)
-    else:
-        fixed = where
-        pose = rolling(shape, shape.axles, lambda t: fixed, lambda t: 0.0)
     facts = {"color": color, "does": "driving" if driving else "parked"}
-    lamps = headlights(shape, driving)
-    return Actor(shape.label, mesh, pose, facts, lamps, shape.length / 2)
+    lamps = headlights(shape) if driving else ()
+    return Actor(shape.label, mesh, rolling(shape, shape.axles, where), facts, lamps, shape.length / 2)
 
 
-def bus(palette: Palette, rng: np.random.Generator, where: Track | tuple[float, float, float]) -> Actor:
-    """A city bus."""
+def bus(palette: Palette, rng: np.random.Generator, track: Track) -> Actor:
+    """A city bus, driving."""
     color = str(rng.choice(["red", "white", "blue", "orange"]))
-    driving = isinstance(where, Track)
-    base = chassis(BUS, palette, color, driving, 0.5, driving)
-    mesh = with_wheels(base, BUS, palette, BUS.axles, 8.0)
-    if isinstance(where, Track):
-        pose = rolling(BUS, BUS.axles, where, where.distance)
-    else:
-        fixed = where
-        pose = rolling(BUS, BUS.axles, lambda t: fixed, lambda t: 0.0)
-    facts = {"color": color, "does": "driving" if driving else "parked"}
-    return Actor("bus", mesh, pose, facts, headlights(BUS, driving), 5.7)
+    mesh = with_wheels(chassis(BUS, palette, color, 1.0, lit=True), BUS, palette, BUS.axles, 8.0)
+    facts = {"color": color, "does": "driving"}
+    return Actor("bus", mesh, rolling(BUS, BUS.axles, track), facts, headlights(BUS), 5.7)
 
 
-def truck(palette: Palette, rng: np.random.Generator, where: Track | tuple[float, float, float]) -> Actor:
-    """A delivery truck: cab and box."""
+def truck(palette: Palette, rng: np.random.Generator, where: tuple[float, float, float]) -> Actor:
+    """A delivery truck, parked: cab and box."""
     color = str(rng.choice(["white", "blue", "red", "gray"]))
-    driving = isinstance(where, Track)
     front = 2.25
-    cab = chassis(CAB, palette, color, driving, 0.6, driving).moved([front, 0, 0])
+    cab = chassis(CAB, palette, color, 0.6, lit=False).moved([front, 0, 0])
     cargo_paint = palette("panel", color=srgb("cfd0cc"), pattern="corrugated", emissivity=0.9)
     trim = palette("plastic")
     parts = [
@@ -439,25 +414,11 @@ def truck(palette: Palette, rng: np.random.Generator, where: Track | tuple[float
         m.span([-3.6, -1.2, 0.95], [1.05, 1.2, 3.25], cargo_paint),
         m.span([-3.65, -1.22, 0.88], [1.08, 1.22, 1.0], trim),
         m.span([-3.5, -0.5, 0.55], [2.0, 0.5, 0.95], trim),
-        m.span([-3.62, -1.0, 0.6], [-3.5, 1.0, 0.75], palette("taillamp_on" if driving else "taillamp")),
+        m.span([-3.62, -1.0, 0.6], [-3.5, 1.0, 0.75], palette("taillamp")),
     ]
     axles = (-2.3, front + 0.2)
     mesh = with_wheels(m.merge(parts), CAB, palette, axles, 8.0)
-    if isinstance(where, Track):
-        pose = rolling(CAB, axles, where, where.distance)
-    else:
-        fixed = where
-        pose = rolling(CAB, axles, lambda t: fixed, lambda t: 0.0)
-    facts = {"color": color, "does": "driving" if driving else "parked"}
-    lamps = (
-        tuple(
-            Lamp((front + 1.25, s * 0.8, 0.8), (70, 65, 56), (1, 0, -0.08), 0.9, 28.0, "headlamp")
-            for s in (-1, 1)
-        )
-        if driving
-        else ()
-    )
-    return Actor("truck", mesh, pose, facts, lamps, 3.6)
+    return Actor("truck", mesh, rolling(CAB, axles, where), {"color": color, "does": "parked"}, radius=3.6)
 
 
 def _bicycle_frame(palette: Palette, color: str) -> m.Mesh:
@@ -547,9 +508,7 @@ def cyclist(
             knee.append(float(np.pi - bend))
         bones = skeleton(h, 0.55, (hip[0], hip[1]), (knee[0], knee[1]), (1.25, 1.25), (0.25, 0.25))
         root = place(x, y, ground(x, y), yaw)
-        seat = np.eye(4, dtype=np.float32)
-        seat[:3, 3] = (-0.20, 0, 0.95)
-        return (root @ seat @ bones).astype(np.float32)
+        return (root @ place(-0.20, 0.0, 0.95, 0.0) @ bones).astype(np.float32)
 
     return (
         Actor("bicycle", bike, bike_pose, {"color": color, "does": "riding"}, (), 0.9),

@@ -121,9 +121,7 @@ class PairSampler:
     def batch(self, step: int, count: int) -> Batch:
         """The batch of training step `step`: `count` crops."""
         rng = np.random.default_rng((self.seed, step))
-        items = []
-        for _ in range(count):
-            items.append(self._sample(any_of(self.groups, rng), rng))
+        items = [self._sample(any_of(self.groups, rng), rng) for _ in range(count)]
         return Batch(*(np.stack(column) for column in zip(*items, strict=True)))
 
     def _sample(self, pair: Pair, rng: np.random.Generator) -> tuple[Floats, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ from thermal_fusion_ros.models.depth import NATIVE_WIDTH
 from thermal_fusion_ros.sensing.thermal import ThermalProcessor
 from thermal_fusion_ros.simulation.dataset import Sample
 from thermal_fusion_ros.training import distributed, standing
-from thermal_fusion_ros.training.data import Floats, Image, Labelled, Pair
+from thermal_fusion_ros.training.data import Floats, Image, Labelled, Pair, resized
 from thermal_fusion_ros.training.exposure import a_little_noise, exposed
 from thermal_fusion_ros.training.standing import Cutout
 
@@ -126,15 +126,9 @@ class RealPicture:
 def shrink(pair: Pair, width: int) -> Pair:
     """The pair at another width; the same ratio."""
     scale = width / pair.thermal.shape[1]
-    rgb, thermal = (
-        np.asarray(cv2.resize(i, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
-        for i in (pair.rgb, pair.thermal)
-    )
-    objects = tuple(
-        Labelled(o.label, (o.box[0] * scale, o.box[1] * scale, o.box[2] * scale, o.box[3] * scale))
-        for o in pair.objects
-    )
-    return Pair(pair.name, rgb, thermal, objects)
+    rgb, thermal = (resized(image, scale) for image in (pair.rgb, pair.thermal))
+    objects = (replace(o, box=tuple(edge * scale for edge in o.box)) for o in pair.objects)  # type: ignore[arg-type]
+    return Pair(pair.name, rgb, thermal, tuple(objects))
 
 
 class DepthSampler:

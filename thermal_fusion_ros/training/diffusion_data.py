@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from thermal_fusion_ros.models.diffusion import LEVELS, zoom_of
-from thermal_fusion_ros.training.data import SOURCES, Floats, Image, Pair
+from thermal_fusion_ros.training.data import SOURCES, Floats, Image, Pair, by_source
 
 FINEST = 1.5  # picture pixels to a training pixel, at least; the network is run on pictures of half the size
 WHOLE = 0.3  # share of crops that hold as much of the picture as fits
@@ -29,8 +29,7 @@ class DiffusionSampler:
 
     def __init__(self, real: list[Pair], simulated: list[Pair], share: float, size: int, seed: int) -> None:
         """`share` of a batch is simulated, if there is any; `size`: crop edge in pixels, a multiple of 16."""
-        groups = {s: [p for p in real if p.name.startswith(s)] for s in SOURCES}
-        groups = {s: g for s, g in groups.items() if g} or {"all": real}
+        groups = by_source(real)
         total = sum(SOURCES.get(s, 1.0) for s in groups)
         share = share if simulated else 0.0
         self.groups = [*groups.values(), *([simulated] if simulated else [])]

@@ -145,6 +145,24 @@ def picture_terms(
     }
 
 
+def loss_terms(
+    model: Fusion,
+    batch: Batch,
+    settings: LossSettings,
+    teacher: Fusion | None = None,
+    *,
+    channels: bool = False,
+    steepness: float = 1.0,
+) -> dict[str, Tensor]:
+    """:func:`picture_terms` of a batch as `model` fuses it; `teacher`, under the same text, is to be resembled."""
+    tensors = on_device(batch)
+    fused, relevance = fuse(model, tensors)
+    terms = picture_terms(fused, relevance, tensors, settings, channels=channels, steepness=steepness)
+    if teacher is not None:
+        terms["teacher"] = resemblance(fused, teacher, tensors, settings)
+    return terms
+
+
 def _gradients(image_BCHW: Tensor) -> Tensor:
     """Derivatives of every channel, B(2C)HW."""
     batch, channels, height, width = image_BCHW.shape

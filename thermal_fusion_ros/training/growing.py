@@ -41,10 +41,11 @@ def take_up(model: nn.Module, tensors: dict[str, Tensor]) -> None:
             mine[: given.shape[0]] = 0  # of old channels, what they would hear of new ones
         mine[tuple(slice(n) for n in given.shape)] = given
     model.load_state_dict(own)
-    for block in model.modules():
-        for layer, norm in pairwise(block.children()) if isinstance(block, nn.Sequential) else ():
+    for place, block in model.named_modules():
+        layers = block.named_children() if isinstance(block, nn.Sequential) else ()
+        for (name, layer), (_, norm) in pairwise(layers):
             if isinstance(layer, nn.Conv2d) and layer.bias is None and isinstance(norm, nn.BatchNorm2d):
-                _firm(layer, norm, len(tensors[_name_of(model, layer)]))
+                _firm(layer, norm, len(tensors[f"{place}.{name}.weight"]))
 
 
 def _with_new_blocks(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -55,10 +56,6 @@ def _with_new_blocks(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, 
             nn.init.zeros_(block.body[-1].weight)  # type: ignore[arg-type]
             known |= {f"{name}.{its}": tensor.clone() for its, tensor in block.state_dict().items()}
     return known
-
-
-def _name_of(model: nn.Module, layer: nn.Module) -> str:
-    return next(name for name, module in model.named_modules() if module is layer) + ".weight"
 
 
 def _firm(layer: nn.Conv2d, norm: nn.BatchNorm2d, old: int) -> None:

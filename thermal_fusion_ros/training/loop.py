@@ -14,13 +14,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.files import write_whole
+from thermal_fusion_ros.files import add_line, make_folder, write_whole, writing
 from thermal_fusion_ros.training import distributed, muon
 
 STATE = "state.pt"
@@ -140,15 +140,16 @@ class Curves:
         self.every = every
         self._window: dict[str, list[Tensor]] = {}
         self._clock = time.monotonic()
-        self._log: TextIO | None = None
+        self._log, self._shown = out / "log.jsonl", out / "tensorboard"
         self._board: Any = None
         if distributed.rank() == 0:
-            out.mkdir(parents=True, exist_ok=True)
-            self._log = (out / "log.jsonl").open("a")
-            with suppress(ImportError):
+            make_folder(out)
+            with writing(self._log):
+                self._log.touch()
+            with suppress(ImportError), writing(self._shown):
                 from torch.utils.tensorboard import SummaryWriter
 
-                self._board = SummaryWriter(str(out / "tensorboard"))  # type: ignore[no-untyped-call]
+                self._board = SummaryWriter(str(self._shown))  # type: ignore[no-untyped-call]
 
     def add(self, done: int, terms: dict[str, Tensor]) -> None:
         """The terms of the loss of a step; `done` counts from 1."""
@@ -161,19 +162,20 @@ class Curves:
         line: dict[str, float] = {k: round(v, 5) for k, v in means.items()}
         line |= {"step": done, "s_per_step": round((time.monotonic() - self._clock) / self.every, 3)}
         self._clock = time.monotonic()
-        if self._log is not None:
-            print(json.dumps(line), file=self._log, flush=True)
+        if distributed.rank() == 0:
+            add_line(self._log, json.dumps(line))
             print(line, flush=True)
         if self._board is not None:
-            for name, value in means.items():
-                self._board.add_scalar(f"loss/{name}", value, done)
-            self._board.add_scalar("loss/all", sum(means.values()), done)
+            with writing(self._shown):
+                for name, value in means.items():
+                    self._board.add_scalar(f"loss/{name}", value, done)
+                self._board.add_scalar("loss/all", sum(means.values()), done)
 
     def close(self) -> None:
-        """Close the files."""
-        for file in (self._log, self._board):
-            if file is not None:
-                file.close()
+        """Write what TensorBoard still holds back."""
+        if self._board is not None:
+            with writing(self._shown):
+                self._board.close()
 
 
 def _left_in(out: Path, settings: LoopSettings) -> dict[str, Any] | None:

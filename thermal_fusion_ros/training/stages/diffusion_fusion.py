@@ -25,14 +25,7 @@ from thermal_fusion_ros.simulation.dataset import SimulatedDataset
 from thermal_fusion_ros.training import distributed, loop, whole_pictures
 from thermal_fusion_ros.training.data import PairSampler, load_pairs
 from thermal_fusion_ros.training.depth_loss import DepthJudge
-from thermal_fusion_ros.training.fusion_loss import (
-    LossSettings,
-    Tensors,
-    fuse,
-    on_device,
-    picture_terms,
-    resemblance,
-)
+from thermal_fusion_ros.training.fusion_loss import LossSettings, Tensors, fuse, loss_terms, picture_terms
 from thermal_fusion_ros.training.stages import depth
 from thermal_fusion_ros.training.stages.fusion import centred, load_teacher
 from thermal_fusion_ros.training.whole_pictures import WholeBatch, WholeSampler
@@ -116,13 +109,8 @@ def train(
 
     def terms(step: int) -> dict[str, Tensor]:
         batch = sampler.batch(step, settings.batch).part(distributed.mine(settings.batch))
-        tensors = on_device(batch if settings.text else batch.without_text())
-        fused, relevance = fuse(model, tensors)
-        found = picture_terms(
-            fused, relevance, tensors, settings, channels=True, steepness=settings.steepness
-        )
-        if teacher is not None:
-            found["teacher"] = resemblance(fused, teacher, tensors, settings)
+        batch = batch if settings.text else batch.without_text()
+        found = loss_terms(model, batch, settings, teacher, channels=True, steepness=settings.steepness)
         if settings.whole:
             whole = wholes.batch(step, settings.whole, distributed.mine(settings.whole))
             found |= whole_terms(model, judge, whole, settings)

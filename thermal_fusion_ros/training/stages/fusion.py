@@ -16,8 +16,8 @@ from thermal_fusion_ros.language.vocabulary import load_nouns
 from thermal_fusion_ros.models.checkpoint import FusionNetwork, load_fusion, save_fusion, weights_at
 from thermal_fusion_ros.models.cross_attention import SEEN, CrossAttentionFusion
 from thermal_fusion_ros.training import distributed, loop
-from thermal_fusion_ros.training.data import Batch, Floats, PairSampler, load_frames, load_pairs
-from thermal_fusion_ros.training.fusion_loss import LossSettings, fuse, on_device, picture_terms, resemblance
+from thermal_fusion_ros.training.data import Floats, PairSampler, load_frames, load_pairs
+from thermal_fusion_ros.training.fusion_loss import LossSettings, loss_terms, on_device
 from thermal_fusion_ros.training.hearing import HearingSettings, Phrases, hearing_terms
 
 # Parts of the network by the names of their parameters; "picture" is the rest. What is "seen" other heads share, and
@@ -41,18 +41,6 @@ class Settings(HearingSettings):
     learning_rate: float = 1.5e-3
     text: bool = True  # False: the same network that never hears any, to know what listening costs
     learns: str = "all"  # or one of PARTS or "picture", the others staying as they are
-
-
-def loss_terms(
-    model: CrossAttentionFusion, batch: Batch, settings: Settings, teacher: FusionNetwork | None = None
-) -> dict[str, Tensor]:
-    """Every weighted term of the loss of one batch; `teacher`, under the same text, is to be resembled."""
-    tensors = on_device(batch)
-    fused, relevance = fuse(model, tensors)
-    terms = picture_terms(fused, relevance, tensors, settings)
-    if teacher is not None:
-        terms["teacher"] = resemblance(fused, teacher, tensors, settings)
-    return terms
 
 
 def load_teacher(settings: LossSettings) -> FusionNetwork | None:

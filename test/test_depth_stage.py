@@ -145,6 +145,30 @@ def test_thermal_is_registered_through_the_depth_of_the_frame_before():
     assert levels == ["plane", "depth", "depth"]
 
 
+@pytest.mark.parametrize(("level", "compared"), [("plane", 1), ("depth", 0)])
+def test_earlier_pictures_are_forgotten_where_thermal_comes_to_lie_elsewhere(level, compared):
+    """With `depth` it does on the second picture, from which on depth is known; with `plane` never."""
+    pipeline = Pipeline(
+        Config().with_values(
+            {
+                "engine.backend": "torch",
+                "depth.camera_height_m": 1.35,
+                "depth.odometry_frame": "odom",
+                "registration.level": level,
+            }
+        )
+    )
+    pipeline.set_rig(default_rig(96, 64, 96, 64).calibration())
+    for k, messages in enumerate(scene(64, 96, 3)):
+        pair = frames(*messages)
+        later = dataclasses.replace(pair.rgb, stamp_ns=k * 100_000_000)
+        pose = np.eye(4)
+        pose[0, 3] = 0.15 * k
+        perception = pipeline.process(dataclasses.replace(pair, rgb=later, world_from_camera=pose))
+    assert pipeline.registration["level"] == level
+    assert perception.scale_state["motion"].startswith(f"compared with {compared} earlier places")
+
+
 def test_a_given_tilt_goes_before_tf_and_may_change():
     stage = DepthStage(DepthConfig())
     assert "set depth.camera_tilt" in stage.mounting

@@ -48,9 +48,7 @@ class DepthStage:
         self._range_points: NDArray[np.float32] | None = None
         self._range_stamp_ns = 0
         self._whole: F32 | None = None
-        self._laid_by_depth = (
-            False  # thermal on the last picture, by the rig and the metres of the one before
-        )
+        self._registered = ""  # how thermal was laid over the last picture
         self._told: Floats | None = None  # down, by TF
         self._down: Floats | None = None
         self._settle_mounting()
@@ -116,16 +114,17 @@ class DepthStage:
         thermal: NDArray[np.uint8] | None,
         objects: Sequence[Detection] = (),
         world_from_camera: Matrix | None = None,
+        registered: str = "",
     ) -> None:
         """Fill the depth fields of `perception`.
 
         `depth`, `sigma` h×w as the network gives them; `luma` H×W and `thermal` H'×W' are the cameras' own pictures,
         not registered, and needed for parallax alone; thermal None where it is of another moment. `objects`: what was
         found in the RGB picture; their heights are a source of scale. `world_from_camera`: where that was taken, if
-        earlier pictures may be asked.
+        earlier pictures may be asked. `registered`: the level by which thermal was laid over it.
         """
         height, width = perception.fused.shape[:2]
-        self._heed_registration()
+        self._heed_registration(registered)
         self._whole = None
         camera = self.camera_for(width, height)
         if camera is not None and camera.size != (width, height):
@@ -142,7 +141,8 @@ class DepthStage:
             self._range_points = None  # measured where the robot was
         looked: Reading | str | None = None
         why_not = self._why_not_back(perception, camera, world_from_camera)
-        if not why_not and camera is not None and world_from_camera is not None:
+        asked = self.config.odometry_frame and not why_not
+        if asked and camera is not None and world_from_camera is not None:
             looked = self._motion.look(
                 relative,
                 sigma,
@@ -180,19 +180,16 @@ class DepthStage:
         self._whole = relative * np.float32(scale.scale)
         perception.depth = metres(relative, sigma, scale.scale, height, width, self.config)
 
-    def _heed_registration(self) -> None:
-        """Before and after depth has metres, thermal lies elsewhere on pictures: they can't be compared."""
-        by_depth = self._rig is not None and self._whole is not None
-        if by_depth != self._laid_by_depth:
-            self._laid_by_depth = by_depth
+    def _heed_registration(self, level: str) -> None:
+        """Thermal lies elsewhere on pictures that it was laid over by other means: they can't be compared."""
+        if level != self._registered:
+            self._registered = level
             self._motion.reset()
 
     def _why_not_back(
         self, perception: Perception, camera: CameraModel | None, world_from_camera: Matrix | None
     ) -> str:
         """Why this picture can't be compared with earlier ones; empty where it can."""
-        if not self.config.odometry_frame:
-            return "depth.odometry_frame is not set"
         if world_from_camera is None:
             return f"TF does not say where the camera was in {self.config.odometry_frame!r}"
         if camera is None:

@@ -22,6 +22,7 @@ from thermal_fusion_ros.models.objects import STRIDE, decode
 from thermal_fusion_ros.sensing.camera import USUAL_FOV_DEG, CameraModel
 
 LEAST_SIGMA = 0.05  # of depth, however sure the network is
+SAME = 1e-5  # of depth: what float32 leaves of a distance that went through a picture
 
 
 def detect(
@@ -64,12 +65,15 @@ def place(
 
 
 def _with_height(seen: SeenObject, detections: list[Detection], camera: CameraModel) -> SeenObject:
-    """Two opinions on how far it is, weighed by their variances: the depth network's, and its height in the picture."""
+    """Two opinions on how far it is, weighed by their variances: the depth network's, and its height in the picture.
+
+    Who was brought nearer (:mod:`thermal_fusion_ros.geometry.object_depth`) has one alone: there depth is the height's.
+    """
     by_height = depth_by_height(Detection(seen.label, seen.box, seen.score), detections, camera)
     if by_height is None:
         return seen
     logs, weights = [math.log(by_height[0])], [1 / (by_height[1] ** 2 + BOX_SIGMA**2)]
-    if seen.depth is not None and seen.depth > 0:
+    if seen.depth is not None and seen.depth > 0 and not math.isclose(seen.depth, by_height[0], rel_tol=SAME):
         logs.append(math.log(seen.depth))
         weights.append(max(seen.sigma, LEAST_SIGMA) ** -2)
     depth = math.exp(float(np.average(logs, weights=weights)))

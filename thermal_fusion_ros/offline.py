@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING
 
 from scipy.spatial.transform import Rotation
 
+from thermal_fusion_ros.bags.pairs import paired
 from thermal_fusion_ros.bags.sinks import DepthSink
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import FramePair, Perception, RgbFrame
 from thermal_fusion_ros.geometry.mounting import down_of_pose
 from thermal_fusion_ros.geometry.poses import FrameTree, PoseError, PoseOf, poses_in
 from thermal_fusion_ros.replay_report import ReplayReport, engine_notes
-from thermal_fusion_ros.sensing.pairing import Pair, PairerLike, Stream, make_pairer
+from thermal_fusion_ros.sensing.pairing import Pair, make_pairer
 from thermal_fusion_ros.sensing.rig_assembly import WAITING, RigAssembly
 
 if TYPE_CHECKING:
     from thermal_fusion_ros.bags.sinks import Sink
-    from thermal_fusion_ros.bags.source import Source
+    from thermal_fusion_ros.bags.source import Arrival, Source
     from thermal_fusion_ros.config import Config, RegistrationConfig
     from thermal_fusion_ros.pipeline import Pipeline
     from thermal_fusion_ros.sensing.camera import CalibrationError
@@ -57,7 +58,7 @@ def run_offline(
     fuser = _Fuser(pipeline, sinks, report, poses_in(world, tree))
     try:
         for _ in range(loops):
-            for pair in _pairs(source, pairer, report, on_frame):
+            for pair in paired(_counted(source, report, on_frame), pairer):
                 fuser.fuse(pair)
             pairer.reset("loop")
             pipeline.reset()
@@ -73,7 +74,7 @@ def run_offline(
     report.notes += engine_notes(pipeline.engine_refused)
     report.notes += source.problems
     if report.published:
-        report.notes += _alignment_notes(config, problem, pipeline.registration_counters)
+        report.notes += alignment_notes(config, problem, pipeline.registration_counters)
     if world and fuser.unplaced:
         report.notes.append(
             f"{fuser.unplaced} of {report.pairs_in} pairs: TF of the recording does not say where the camera was in "
@@ -107,7 +108,7 @@ def tell_cameras(
     return assembly.problem
 
 
-def _alignment_notes(config: Config, problem: CalibrationError | None, counters: Counter[str]) -> list[str]:
+def alignment_notes(config: Config, problem: CalibrationError | None, counters: Counter[str]) -> list[str]:
     """A line where pairs were fused though nobody knows how thermal lies on the RGB pictures.
 
     `counters`: pairs by how they were registered.
@@ -142,16 +143,12 @@ def _plane_note(config: RegistrationConfig, *, depth_enabled: bool) -> str:
     )
 
 
-def _pairs(
-    source: Source, pairer: PairerLike, report: ReplayReport, on_frame: Callable[[], object]
-) -> Iterator[Pair]:
-    time_ns = 0
-    for time_ns, frame in source.arrivals():
-        stream = Stream.RGB if isinstance(frame, RgbFrame) else Stream.THERMAL
-        report.sent[stream.value] += 1
+def _counted(source: Source, report: ReplayReport, on_frame: Callable[[], object]) -> Iterator[Arrival]:
+    for arrival in source.arrivals():
+        stream = "rgb" if isinstance(arrival.frame, RgbFrame) else "thermal"
+        report.sent[stream] += 1
         on_frame()
-        yield from pairer.add(stream, frame.stamp_ns, frame, time_ns)
-    yield from pairer.flush(time_ns)
+        yield arrival
 
 
 class _Fuser:

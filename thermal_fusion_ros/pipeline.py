@@ -317,7 +317,8 @@ class Pipeline:
             )
             # A thermal picture that is of another moment, or shows nothing, says nothing about parallax.
             parallax = None if view.frozen or view.empty else view.display
-            self._depth(perception, depth, sigma, luma, parallax, found, pair.world_from_camera)
+            level = self.registration.get("level", "none")
+            self._depth(perception, depth, sigma, luma, parallax, found, pair.world_from_camera, level)
             perception.stage_ms["depth"] = (time.perf_counter() - done) * 1e3
         if named:
             begun = time.perf_counter()

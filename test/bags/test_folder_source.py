@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -77,6 +78,22 @@ def test_videos_by_their_own_frame_rates(tmp_path: Path, make_video: Make) -> No
     assert thermal[1].image.shape == (48, 64)
     assert abs(int(thermal[1].image[0, 0]) - 10) <= 2
     assert abs(int(rgb[3].image[0, 0, 0]) - 30) <= 2
+
+
+def test_counts_of_a_radiometric_video_are_kept(tmp_path: Path, make_video: Make) -> None:
+    """Of 16 bits a conversion to colour keeps the upper 8, in which a scene's few hundred counts are one grey."""
+    make_video(tmp_path / "visible" / "x.avi", 2)
+    counts = np.random.default_rng(0).integers(7000, 7300, (2, 48, 64), np.uint16)
+    (tmp_path / "infrared").mkdir()
+    options = [cv2.VIDEOWRITER_PROP_DEPTH, cv2.CV_16U, cv2.VIDEOWRITER_PROP_IS_COLOR, 0]
+    video, codec = str(tmp_path / "infrared" / "x.mkv"), cv2.VideoWriter.fourcc(*"FFV1")
+    writer = cv2.VideoWriter(video, cv2.CAP_FFMPEG, codec, 30.0, (64, 48), options)
+    for image in counts:
+        writer.write(image)
+    writer.release()
+    thermal = [frame for frame in open_source(tmp_path) if isinstance(frame, ThermalFrame)]
+    assert [frame.kind for frame in thermal] == [ThermalKind.COUNTS] * 2
+    assert all(np.array_equal(frame.image, image) for frame, image in zip(thermal, counts, strict=True))
 
 
 @pytest.mark.parametrize(("rgb", "thermal", "kept"), [(5, 5, 5), (7, 5, 5), (5, 6, 5)])

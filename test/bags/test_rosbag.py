@@ -75,6 +75,14 @@ def test_round_trip(tmp_path: Path, form: str, storage: str) -> None:
     assert source.problems == []
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_paths_may_hold_what_has_a_meaning_in_a_uri(tmp_path: Path, form: str, storage: str) -> None:
+    path = write_bag(tmp_path / "ü #3 50%20?x" / form, count=1, storage=storage)
+    assert [entry.name for entry in path.parent.iterdir()] == [form]
+    assert len(list(open_source(path))) == 2
+
+
 def test_same_calls_give_the_same_bytes(tmp_path: Path) -> None:
     one, other = write_bag(tmp_path / "a" / "x.mcap"), write_bag(tmp_path / "b" / "x.mcap")
     assert one.read_bytes() == other.read_bytes()
@@ -124,6 +132,12 @@ def test_missing_topics_are_refused_with_a_list(tmp_path: Path) -> None:
         open_source(tmp_path / "colour.mcap")
     with pytest.raises(InputError, match=r"mono image topics: none"):
         open_source(tmp_path / "colour.mcap", rgb_topic="/left")
+
+
+def test_one_topic_for_both_cameras_is_refused(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / "bag.mcap")
+    with pytest.raises(InputError, match="/rgb/image_raw can't be both cameras'; the bag has"):
+        open_source(path, thermal_topic="rgb/image_raw")
 
 
 def test_raw_is_preferred_to_compressed(tmp_path: Path) -> None:
@@ -176,6 +190,38 @@ def test_cut_database_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-5000])
     with pytest.raises(InputError, match=r"bag\.db3: not a readable bag"):
         open_source(path)
+
+
+def test_what_a_killed_recorder_left_in_the_log_of_a_database_is_read(tmp_path: Path) -> None:
+    """rosbag2's `--storage-preset-profile resilient` writes to a log beside the database first."""
+    whole = sqlite3.connect(write_bag(tmp_path / "whole.db3"))
+    recording = sqlite3.connect(tmp_path / "killed.db3")
+    whole.backup(recording)
+    recording.execute("DELETE FROM messages WHERE id > 2")
+    recording.commit()
+    recording.execute("PRAGMA journal_mode=WAL")
+    recording.executemany(
+        "INSERT INTO messages VALUES (?,?,?,?)", whole.execute("SELECT * FROM messages WHERE id > 2")
+    )
+    recording.commit()
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for end in ("", "-wal"):
+        shutil.copy(tmp_path / f"killed.db3{end}", copy)
+    recording.close()
+    source = open_source(copy / "killed.db3")
+    assert source.frame_count == len(list(source)) == 6
+
+
+def test_a_file_of_a_split_bag_that_cannot_be_opened_is_left_out_and_told(tmp_path: Path) -> None:
+    for number in (0, 1):
+        write_bag(tmp_path / f"night_{number}.mcap")
+    (tmp_path / "night_2.mcap").touch()  # the recorder was killed as it began this one
+    source = open_source(tmp_path)
+    assert source.frame_count == len(list(source)) == 12
+    assert [problem.partition(", left out")[0] for problem in source.problems] == [
+        f"{tmp_path / 'night_2.mcap'}: not readable"
+    ]
 
 
 def test_damage_in_the_middle_keeps_what_came_before(tmp_path: Path) -> None:
@@ -396,6 +442,17 @@ def test_a_folder_of_several_recordings_is_refused_with_their_names(tmp_path: Pa
     write_bag(tmp_path / "pics.mcap")
     (tmp_path / "._night.mcap").write_bytes(b"of a Mac")
     with pytest.raises(InputError, match=r": holds 2 recordings: night\.mcap, pics\.mcap; name one"):
+        open_source(tmp_path)
+    assert len(list(open_source(tmp_path / "night.mcap"))) == 6
+
+
+def test_a_bag_beside_the_pictures_it_was_made_of_is_not_taken_for_them(tmp_path: Path) -> None:
+    for name in ("visible", "infrared"):
+        (tmp_path / name).mkdir()
+    write_bag(tmp_path / "night.mcap")
+    with pytest.raises(
+        InputError, match=r"holds night\.mcap and the folders visible and infrared; name the bag"
+    ):
         open_source(tmp_path)
     assert len(list(open_source(tmp_path / "night.mcap"))) == 6
 

@@ -105,6 +105,16 @@ def test_pictures_without_a_board_are_refused_in_one_line(tmp_path, capsys):
     assert "the board was found in 0 views" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--out", "--json"])
+def test_where_nothing_can_be_written_is_told_before_boards_are_looked_for(tmp_path, capsys, option):
+    (tmp_path / "file").touch()
+    for name in ("rgb", "thermal"):
+        (tmp_path / name).mkdir()
+    wrong = (option, str(tmp_path / "file" / "x"))
+    assert calibrate(tmp_path / "rgb", tmp_path / "thermal", tmp_path, *wrong, *BOARD_OPTIONS) == 2
+    assert "file is not a folder; choose another" in capsys.readouterr().err
+
+
 def test_arguments_that_contradict_are_refused(tmp_path, capsys):
     code = main(["calibrate", "--corners", "9x6", "--square", "0.1", "--out", str(tmp_path)])
     assert code == 2

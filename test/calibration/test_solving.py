@@ -147,3 +147,7 @@ def test_overlay_pictures_show_both_spectra_on_the_board(tmp_path):
     patch = blend[v - 40 : v + 40, u - 40 : u + 40]
     # Heated paint is dark in RGB and bright in thermal: where they coincide, red and green are opposites.
     assert np.corrcoef(patch[..., 0].ravel(), patch[..., 1].ravel())[0, 1] < -0.8
+    (tmp_path / "overlays").rename(tmp_path / "seen")
+    (tmp_path / "overlays").touch()
+    with pytest.raises(InputError, match="overlays: not a folder that can be written"):
+        save_overlays(outcome, [], tmp_path)

@@ -27,6 +27,15 @@ def test_report(tmp_path: Path, pipeline: Any, capsys: pytest.CaptureFixture[str
     assert len(list(out.glob("fused_*.png"))) == 2
 
 
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_rendered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("thermal_fusion_ros.simulation.demo_source", lambda *_, **__: pytest.fail("rendered"))
+    (tmp_path / "file").touch()
+    assert main(["demo", "--offline", "--out", str(tmp_path / "file" / "report")]) == 2
+    assert "file is not a folder; choose another" in capsys.readouterr().err
+
+
 def test_too_short_a_clip(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--offline", "--seconds", "0"]) == 2
     assert "--seconds" in capsys.readouterr().err

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -70,18 +72,26 @@ def test_the_exported_network_computes_what_torch_does(tmp_path, capsys):
     assert outputs[0].shape == (1, 64, 96, 3)
 
 
-def test_a_wrong_file_is_not_left_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(onnx_export.torch.onnx, "export", lambda *_args, **_options: None)
+def test_an_export_that_is_wrong_or_finds_the_disk_full_leaves_nothing_behind(
+    tmp_path, monkeypatch, capsys, full_disk
+):
+    exported = SimpleNamespace(model_proto=SimpleNamespace(SerializeToString=lambda: bytes(5000)))
+    monkeypatch.setattr(onnx_export.torch.onnx, "export", lambda *_args, **_options: exported)
     for package in ("onnx", "onnxscript"):
         pytest.importorskip(package)
+    command = ["engine", "export", "--onnx", str(tmp_path / "graph.onnx"), "--size", "96x64"]
 
     def wrong(*_args):
         raise RuntimeError("fused differs from eager torch")
 
     monkeypatch.setattr(onnx_export, "_check", wrong)
     with pytest.raises(RuntimeError, match="differs"):
-        main(["engine", "export", "--onnx", str(tmp_path / "graph.onnx"), "--size", "96x64"])
-    assert not list(tmp_path.glob("graph*"))
+        main(command)
+    monkeypatch.setattr(onnx_export, "_check", lambda *_args: True)
+    with full_disk(1000):
+        assert main(command) == 2
+    assert "graph.onnx: not written: File too large; make room" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*graph*"))
 
 
 def test_the_export_names_what_it_needs(tmp_path, monkeypatch, capsys):

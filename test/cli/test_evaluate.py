@@ -155,7 +155,7 @@ def test_the_table_is_printed_even_where_its_file_cannot_be_written_at_the_end(
     assert evaluate("--fused", "ours", "--metrics", "EN", "--json", "scores.json") == 2
     captured = capsys.readouterr()
     assert "mean over 3 pictures" in captured.out
-    assert "--json scores.json: Is a directory" in captured.err
+    assert "scores.json: not written: Is a directory" in captured.err
 
 
 def test_scores_are_saved_even_where_there_is_no_table(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import resource
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -238,6 +240,16 @@ def test_objects_are_told_with_a_caption(make_folders: Make, tmp_path: Path, pip
     assert not list((tmp_path / "out").glob("*.npy"))
     fuse(folder, tmp_path / "plain")
     assert not pipeline.made[-1].config.objects.enabled
+
+
+def test_what_was_found_is_kept_where_the_summary_cannot_be_written(
+    make_folders: Make, tmp_path: Path, pipeline: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_folders({"a": (48, 64)})
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(full, write_through=True))
+        assert fuse(folder, tmp_path / "out", "--objects") == 2
+    assert list(json.loads((tmp_path / "out/objects.json").read_text())) == ["a"]
 
 
 def test_few_pictures_too_go_where_it_is_asked_for(

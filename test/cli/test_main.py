@@ -1,5 +1,7 @@
 """The command line: every command is found, and ends the way scripts rely on."""
 
+import os
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -38,8 +40,6 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
 
 
 def test_listing_commands_imports_nothing_heavy() -> None:
-    import subprocess
-
     code = (
         "import sys; from thermal_fusion_ros.cli.main import build_parser; build_parser();"
         "print([m for m in ('torch', 'open3d', 'rclpy', 'openvino', 'scipy') if m in sys.modules])"
@@ -65,6 +65,11 @@ def test_interrupt_is_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cli.main(["try"]) == 130
 
 
+def test_an_interrupt_while_commands_are_looked_for_is_code_130_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "discover", lambda: fail(KeyboardInterrupt())(None))
+    assert cli.main(["try"]) == 130
+
+
 def test_defects_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     with_command(monkeypatch, fail(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
@@ -82,3 +87,29 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         cli.main(["--version"])
     assert end.value.code == 0
     assert thermal_fusion_ros.__version__ in capsys.readouterr().out
+
+
+def last_words(stdout: int, *arguments: str, unbuffered: str) -> tuple[int, str]:
+    """Exit code and stderr of a process that can't write to `stdout`."""
+    command = [sys.executable, "-m", "thermal_fusion_ros.cli.main", *arguments]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(
+        command, stdout=stdout, stderr=subprocess.PIPE, env=environment, text=True, check=False
+    )
+    os.close(stdout)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [("--help",), ("engine", "list")])
+def test_a_reader_that_has_enough_is_no_error(arguments: tuple[str, ...], unbuffered: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    assert last_words(writing, *arguments, unbuffered=unbuffered) == (0, "")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_finds_no_room_is_one_line_and_code_2(unbuffered: str) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    line = "thermal-fusion: No space left on device; make room, or write elsewhere\n"
+    assert last_words(full, "engine", "list", unbuffered=unbuffered) == (2, line)

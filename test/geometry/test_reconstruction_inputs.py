@@ -1,6 +1,7 @@
 """Recordings of every make, and of every mistake, of a room in which the truth is known in closed form."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -405,6 +406,7 @@ class KnowingPipeline:
 
     def __init__(self, config):
         self.seen = 0
+        self.registration_counters = Counter()
 
     def set_rig(self, rig, problem=None, rgb=None):
         assert rgb.size == CAMERA.size, "the pipeline is told which camera it sees through"
@@ -439,7 +441,7 @@ def pairs_only(out, depth, stamp):
     out.image("/thermal/image_raw", np.full(depth.shape, 100 + index, np.uint8), stamp)
 
 
-def test_without_a_depth_topic_the_pipeline_gives_depth(tmp_path, monkeypatch):
+def test_without_a_depth_topic_the_pipeline_gives_depth(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("thermal_fusion_ros.pipeline.Pipeline", KnowingPipeline)
     bag = record(tmp_path / "a.mcap", info=False, depth=pairs_only)
     code, report, vertices = reconstruct(bag, tmp_path)
@@ -447,6 +449,10 @@ def test_without_a_depth_topic_the_pipeline_gives_depth(tmp_path, monkeypatch):
     assert (report["depth"], report["colour"], report["poses"]["source"]) == ("pipeline", "fused", "tf")
     assert report["frames"] == {"in": 6, "used": 5, "skipped": {"no_metric_depth": 1}}
     assert np.median(off_surface(places(vertices))) < 0.005
+    guessed = report["notes"][-1]
+    assert "thermal is taken as registered" in guessed
+    assert "camera_info of both cameras" in guessed
+    assert guessed in capsys.readouterr().err
 
 
 def test_depth_without_metres_is_refused_with_the_remedy(tmp_path, monkeypatch, capsys):

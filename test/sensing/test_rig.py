@@ -76,6 +76,14 @@ def test_file_without_a_transform_is_refused_with_its_path(tmp_path):
         Rig.from_yaml(path)
 
 
+def test_a_file_that_cannot_be_read_is_named_once(tmp_path):
+    path = tmp_path / "rig.yaml"
+    path.write_bytes(b"\xff\xd8 a picture")
+    with pytest.raises(CalibrationError) as caught:
+        Rig.from_yaml(path)
+    assert str(caught.value).count("rig.yaml") == 1
+
+
 def test_example_file_is_the_simulated_rig():
     from thermal_fusion_ros.simulation.rig import default_rig
 

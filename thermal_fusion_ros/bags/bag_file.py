@@ -37,21 +37,32 @@ class BagFile(Problems):
     @contextmanager
     def open(self) -> Iterator[AnyReader]:
         """The bag's reader, closed at the end. `InputError` when the bag can't be opened."""
-        default = get_typestore(Stores.ROS2_JAZZY)  # for bags older than the definitions inside bags
         try:
-            reader = AnyReader(self.files, default_typestore=default)
-            readers = [RecoveringReader(path) for path in self.files]
-            reader.readers = readers
-            reader.open()
+            reader = _open(self.files)
         except Exception as error:  # the readers have no common error, and broken files provoke all kinds
-            raise InputError(f"{self.path}: not a readable bag: {error}") from error
-        for file in readers:
-            if file.truncated:
+            self.files = self._readable(error)
+            reader = _open(self.files)
+        for file in reader.readers:
+            if getattr(file, "truncated", False):
                 self.report(f"{file.path}: cut short (the recorder did not close it); its first part is used")
         try:
             yield reader
         finally:
             reader.close()
+
+    def _readable(self, error: Exception) -> list[Path]:
+        """The files of a split bag that can be opened: a recorder that was killed may leave its last one empty."""
+        found = []
+        for file in self.files:
+            try:
+                with RecoveringReader(file):
+                    found.append(file)
+            except Exception as reason:  # see open
+                if len(self.files) > 1:
+                    self.report(f"{file}: not readable, left out: {reason}")
+        if found in ([], self.files):
+            raise InputError(f"{self.path}: not a readable bag: {error}") from error
+        return found
 
     def messages(
         self,
@@ -100,6 +111,15 @@ class BagFile(Problems):
             self.problems[self.problems.index(told)] = line
         else:
             self.report(line)
+
+
+def _open(files: Sequence[Path]) -> AnyReader:
+    """An open reader of `files`."""
+    default = get_typestore(Stores.ROS2_JAZZY)  # for bags older than the definitions inside bags
+    reader = AnyReader(files, default_typestore=default)
+    reader.readers = [RecoveringReader(file) for file in files]
+    reader.open()
+    return reader
 
 
 def list_topics(connections: Sequence[Connection]) -> str:

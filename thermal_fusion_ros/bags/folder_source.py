@@ -26,10 +26,11 @@ from thermal_fusion_ros.bags.pictures import (
 )
 from thermal_fusion_ros.bags.source import FIRST_STAMP_NS, SECOND_NS, Arrival, Recording, Source, thermal_kind
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.frames import RgbFrame, ThermalFrame, ThermalKind
+from thermal_fusion_ros.frames import RgbFrame, ThermalFrame
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v"})
 DEFAULT_FPS = 30.0
+GRAY16 = int.from_bytes(b"Y1\x00\x10", "little")  # FFmpeg's tag of 16-bit grey pixels
 RGB_FRAME_ID, THERMAL_FRAME_ID = "rgb_optical_frame", "thermal_optical_frame"
 
 # The decoder writes its own complaints about broken videos to stderr; ours say which file and what was kept.
@@ -124,10 +125,9 @@ class VideoPairSource(Recording):
             yield RgbFrame(stamp, _converted(image, cv2.COLOR_BGR2RGB), RGB_FRAME_ID)
 
     def _thermal(self, ends: dict[Path, int]) -> Iterator[ThermalFrame]:
-        for stamp, image in _decode(self.thermal, self.thermal_fps, ends):
-            yield ThermalFrame(
-                stamp, _converted(image, cv2.COLOR_BGR2GRAY), ThermalKind.AGC8, THERMAL_FRAME_ID
-            )
+        for stamp, image in _decode(self.thermal, self.thermal_fps, ends, counts=True):
+            grey = image if image.ndim == 2 else _converted(image, cv2.COLOR_BGR2GRAY)
+            yield ThermalFrame(stamp, grey, thermal_kind(grey), THERMAL_FRAME_ID)
 
 
 def _converted(image: np.ndarray, code: int) -> NDArray[np.uint8]:
@@ -190,9 +190,16 @@ def _probe(path: Path) -> tuple[float, int]:
         capture.release()
 
 
-def _decode(path: Path, fps: float, ends: dict[Path, int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Stamps and H×W×3 BGR images; notes the last stamp in `ends`. Raises `InputError` without a frame."""
+def _decode(
+    path: Path, fps: float, ends: dict[Path, int], *, counts: bool = False
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Stamps and H×W×3 BGR images; with `counts` 16-bit grey ones as they are, H×W.
+
+    Notes the last stamp in `ends`. Raises `InputError` without a frame.
+    """
     capture = cv2.VideoCapture(str(path))
+    if counts and capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT) == GRAY16:
+        capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)  # which would keep the upper 8 bits: one even grey
     try:
         for index in itertools.count():
             ok, image = capture.read()

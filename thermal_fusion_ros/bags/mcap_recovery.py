@@ -1,11 +1,13 @@
-"""Reading storage files by themselves: the whole part of an MCAP file that was cut, and compressed messages."""
+"""Reading storage files by themselves: what is whole of a file that was cut, and compressed messages."""
 
 from __future__ import annotations
 
 import os
 import struct
 from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from rosbags.rosbag2 import Reader, ReaderError
 from rosbags.rosbag2.reader import McapReader, Sqlite3Reader, zstd
@@ -68,8 +70,17 @@ class RecoveringMcapReader(McapReader):
         return _decompressed(read(connections, start, stop))
 
 
-class DecompressingSqlite3Reader(Sqlite3Reader):
-    """A `Sqlite3Reader` of messages that may be compressed."""
+class WholeSqlite3Reader(Sqlite3Reader):
+    """A `Sqlite3Reader` of any path, and of what a recorder that was killed left in the log beside the database.
+
+    Its messages may be compressed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        log = Path(f"{path}-wal")
+        # rosbags reads `file:PATH?immutable=1`, and what is immutable has no log: the first value counts.
+        first = "?immutable=0&" if log.exists() and log.stat().st_size else ""
+        super().__init__(Path(f"{quote(str(path))}{first}"))
 
     def messages(
         self, connections: Collection[Connection], start: int | None = None, stop: int | None = None
@@ -84,7 +95,7 @@ class RecoveringReader(Reader):
     STORAGE_PLUGINS = {  # noqa: RUF012
         **Reader.STORAGE_PLUGINS,
         ".mcap": RecoveringMcapReader,
-        ".db3": DecompressingSqlite3Reader,
+        ".db3": WholeSqlite3Reader,
     }
 
     @property

@@ -47,7 +47,11 @@ class RosbagSource(Recording):
             self.thermal_topic = self._resolve(images, thermal_topic, THERMAL_TOPIC)
             if not (self.rgb_topic and self.thermal_topic):
                 self._detect(reader, images)
-            self._frame_count = images[self.rgb_topic].msgcount + images[self.thermal_topic].msgcount
+            if self.rgb_topic == self.thermal_topic:
+                raise InputError(f"{path}: {self.rgb_topic} can't be both cameras'; {self._listing}")
+            self._frame_count = sum(
+                c.msgcount for c in found if c.topic in (self.rgb_topic, self.thermal_topic)
+            )
             for name, topic in (("rgb", self.rgb_topic), ("thermal", self.thermal_topic)):
                 info = self._first_camera_info(reader, topic)
                 if info is not None:

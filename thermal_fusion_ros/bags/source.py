@@ -146,18 +146,21 @@ def open_source(
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; a source is {_ACCEPTED}")
     bag_files = _bag_files(path)
+    folders = next((pair for pair in FOLDER_NAMES if all((path / name).is_dir() for name in pair)), None)
+    if bag_files and folders:
+        raise InputError(
+            f"{path}: holds {bag_files[0].name} and the folders {' and '.join(folders)}; name the bag, or move it away"
+        )
     if bag_files:
         from thermal_fusion_ros.bags.rosbag_source import RosbagSource
 
         return RosbagSource(path, bag_files, rgb_topic=rgb_topic, thermal_topic=thermal_topic)
-    if path.is_dir():
-        for visible, thermal in FOLDER_NAMES:
-            if (path / visible).is_dir() and (path / thermal).is_dir():
-                from thermal_fusion_ros.bags.folder_source import open_folders
+    if folders:
+        from thermal_fusion_ros.bags.folder_source import open_folders
 
-                return open_folders(path / visible, path / thermal, clip=clip, fps=fps)
-        if not any(path.iterdir()):
-            raise InputError(f"{path}: the folder is empty; a source is {_ACCEPTED}")
+        return open_folders(*(path / name for name in folders), clip=clip, fps=fps)
+    if path.is_dir() and not any(path.iterdir()):
+        raise InputError(f"{path}: the folder is empty; a source is {_ACCEPTED}")
     raise InputError(f"{path}: not a recording; a source is {_ACCEPTED}")
 
 

@@ -9,10 +9,12 @@ import sqlite3
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 import cv2
 import numpy as np
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionMode, StoragePlugin, Writer
+from rosbags.rosbag2.writer import Sqlite3Writer
 from rosbags.typesys import Stores, get_typestore
 
 from thermal_fusion_ros.bags.bag_file import COMPRESSED, IMAGE
@@ -32,6 +34,18 @@ _MONO = {"uint8": "mono8", "uint16": "mono16", "float32": "32FC1"}
 _STORAGE_OF_SUFFIX = {".mcap": "mcap", ".db3": "sqlite3"}
 _METADATA_VERSION: Literal[9] = 9  # rosbag2 of Jazzy
 _DISK_ERRORS = (OSError, sqlite3.Error)  # the disk is full, or gone
+
+
+class _AnywhereSqlite3Writer(Sqlite3Writer):
+    """A `Sqlite3Writer` of any path: rosbags makes a URI of it as it is, in which `#` and `?` end the path."""
+
+    def __init__(self, path: Path, compression: CompressionMode) -> None:
+        super().__init__(Path(quote(str(path))), compression)
+        self.path = path / f"{path.name}.db3"
+
+
+class _AnywhereWriter(Writer):
+    STORAGE_PLUGINS = {**Writer.STORAGE_PLUGINS, StoragePlugin.SQLITE3: _AnywhereSqlite3Writer}  # noqa: RUF012
 
 
 class BagWriter:
@@ -57,7 +71,7 @@ class BagWriter:
         try:
             if self._is_file and self._folder.parent.exists():
                 shutil.rmtree(self._folder.parent)  # left by a writer that was killed
-            self._writer = Writer(self._folder, version=_METADATA_VERSION, storage_plugin=plugin)
+            self._writer = _AnywhereWriter(self._folder, version=_METADATA_VERSION, storage_plugin=plugin)
             self._writer.open()
         except OSError as error:
             raise InputError(f"{path}: not writable: {error.strerror}") from error

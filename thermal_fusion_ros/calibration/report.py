@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from thermal_fusion_ros.calibration.extrinsics import RigCalibration, calibrate_
 from thermal_fusion_ros.calibration.intrinsics import CameraCalibration, calibrate_camera
 from thermal_fusion_ros.calibration.views import BoardView
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.files import make_folder, write_whole
 
 RIG_FILE, RGB_FILE, THERMAL_FILE = "rig.yaml", "rgb.yaml", "thermal.yaml"
 
@@ -122,21 +122,16 @@ def save(outcome: Outcome, folder: Path) -> list[Path]:
         THERMAL_FILE: note + yaml.safe_dump(rig.thermal.to_dict(), sort_keys=False, default_flow_style=None),
         RIG_FILE: note + pose + yaml.safe_dump(rig.to_dict(), sort_keys=False, default_flow_style=None),
     }
-    paths = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in contents.items():
-            (folder / name).write_text(text)
-            paths.append(folder / name)
-    except OSError as error:
-        raise InputError(f"--out {folder}: {error.strerror or error}") from error
-    return paths
+    make_folder(folder)
+    for name, text in contents.items():
+        write_whole(folder / name, text.encode())
+    return [folder / name for name in contents]
 
 
 def save_overlays(outcome: Outcome, views: Iterable[BoardView], folder: Path) -> int:
     """One picture per view: both cameras with their errors, and thermal over RGB on the board; how many."""
     rig, written = outcome.stereo.rig, 0
-    (folder / "overlays").mkdir(parents=True, exist_ok=True)
+    make_folder(folder / "overlays")
     for view in views:
         parts = []
         for name, image, calibration in (
@@ -155,15 +150,6 @@ def save_overlays(outcome: Outcome, views: Iterable[BoardView], folder: Path) ->
         write_picture(folder / "overlays" / f"{view.name}.png", overlay.side_by_side(*parts))
         written += 1
     return written
-
-
-def save_json(outcome: Outcome, path: Path) -> None:
-    """The result for scripts."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(outcome.to_dict(), indent=1, allow_nan=False))
-    except OSError as error:
-        raise InputError(f"--json {path}: {error.strerror or error}") from error
 
 
 def to_text(outcome: Outcome) -> str:

@@ -9,14 +9,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from thermal_fusion_ros.bags.pairs import paired
 from thermal_fusion_ros.bags.pictures import match_pictures, read_thermal, read_visible
-from thermal_fusion_ros.bags.source import Source
+from thermal_fusion_ros.bags.source import SECOND_NS, Source
 from thermal_fusion_ros.config import Config
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.frames import RgbFrame, ThermalFrame
-from thermal_fusion_ros.sensing.pairing import Pairer, Stream
-
-SECOND_NS = 1_000_000_000
+from thermal_fusion_ros.sensing.pairing import Pairer
 
 
 @dataclass(frozen=True)
@@ -49,17 +48,8 @@ def views_from_source(
     if not every_s >= 0:
         raise InputError(f"--every {every_s:g}: seconds between views can't be negative")
     sync = Config().with_values({"sync.thermal_offset_s": thermal_offset_s}).sync
-    pairer = Pairer(sync)
     last_ns: int | None = None
-    arrival_ns = 0
-    for arrival in source.arrivals():
-        arrival_ns, frame = arrival
-        stream = Stream.RGB if isinstance(frame, RgbFrame) else Stream.THERMAL
-        for pair in pairer.add(stream, frame.stamp_ns, frame, arrival_ns):
-            if last_ns is None or pair.rgb_stamp_ns - last_ns >= every_s * SECOND_NS:
-                last_ns = pair.rgb_stamp_ns
-                yield _view(pair.rgb, pair.thermal)
-    for pair in pairer.flush(arrival_ns):
+    for pair in paired(source.arrivals(), Pairer(sync)):
         if last_ns is None or pair.rgb_stamp_ns - last_ns >= every_s * SECOND_NS:
             last_ns = pair.rgb_stamp_ns
             yield _view(pair.rgb, pair.thermal)

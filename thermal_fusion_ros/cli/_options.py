@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.files import write_whole
+from thermal_fusion_ros.files import make_folder, write_whole
 
 if TYPE_CHECKING:
     from thermal_fusion_ros.bags.source import Source
@@ -98,8 +98,5 @@ def check_writable(path: Path, option: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a machine-readable result."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: not written: {error.strerror}") from error
+    make_folder(path.parent)
     write_whole(path, f"{json.dumps(value, indent=2)}\n".encode())

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the mean and print its path."""
-    from thermal_fusion_ros.bags.sinks import make_folder
+    from thermal_fusion_ros.files import make_folder
     from thermal_fusion_ros.models.checkpoint import average, weights_at
 
     check_writable(args.out, "--out")

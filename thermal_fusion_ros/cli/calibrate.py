@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thermal_fusion_ros.cli._options import check_writable, write_json
 from thermal_fusion_ros.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ def run(args: argparse.Namespace) -> int:
     from thermal_fusion_ros.calibration import report
     from thermal_fusion_ros.calibration.board import Board, parse_corners
 
+    check_writable(args.out / report.RIG_FILE, "--out")
+    if args.json:
+        check_writable(args.json, "--json")
     board = Board(args.board, *parse_corners(args.corners), args.square, args.marker, args.dictionary)
     problems: list[str] = []
     views = tqdm(_views(args, problems), desc="finding the board", unit=" views", disable=None)
@@ -78,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     )
     paths = report.save(outcome, args.out)
     if args.json:
-        report.save_json(outcome, args.json)
+        write_json(args.json, outcome.to_dict())
     print(report.to_text(outcome))
     if not args.no_overlays:
         count = report.save_overlays(outcome, _views(args, []), args.out)

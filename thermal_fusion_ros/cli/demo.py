@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thermal_fusion_ros.cli._options import add_config_options, progress, read_config
+from thermal_fusion_ros.cli._options import add_config_options, check_writable, progress, read_config
 from thermal_fusion_ros.errors import InputError
 from thermal_fusion_ros.geometry.mounting import down_of_pose, tilt_text
 
@@ -55,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
     if not 0 < args.seconds < math.inf:
         raise InputError(f"--seconds {args.seconds:g}: must be a number above 0")
+    check_writable(args.out / "report.md", "--out")
     if not args.offline:
         need_ros()
     config = read_config(args)

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thermal_fusion_ros.cli._options import add_config_options, read_config
+from thermal_fusion_ros.cli._options import add_config_options, check_writable, read_config
 from thermal_fusion_ros.cli.bench import parse_size
 from thermal_fusion_ros.errors import InputError
 
@@ -71,6 +71,7 @@ def _export(config: Config, height: int, width: int, path: Path) -> int:
     from thermal_fusion_ros.models.graph import padded
     from thermal_fusion_ros.pipeline import Pipeline
 
+    check_writable(path, "--onnx")
     graph = Pipeline(config).graph
     rows, columns = padded(height, width, graph.stride)
     precision = "f16" if config.engine.precision == "auto" else config.engine.precision

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thermal_fusion_ros.cli import _scoring
-from thermal_fusion_ros.cli._options import check_writable
-from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.cli._options import check_writable, write_json
 
 if TYPE_CHECKING:
     from thermal_fusion_ros.evaluation.ranking import PerImage
@@ -47,12 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _save(path: Path, results: Mapping[str, Scores]) -> None:
     contents = {name: result.as_dict() for name, result in results.items()}
-    content = next(iter(contents.values())) if len(contents) == 1 else {"methods": contents}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"--json {path}: {error.strerror or error}") from error
+    write_json(path, next(iter(contents.values())) if len(contents) == 1 else {"methods": contents})
 
 
 def _print_table(

@@ -66,9 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fuse what can be fused, name the rest; 2 when anything failed."""
     from thermal_fusion_ros.bags.pictures import match_pictures
-    from thermal_fusion_ros.bags.sinks import make_folder
     from thermal_fusion_ros.cli.main import EXIT_BAD_INPUT
-    from thermal_fusion_ros.evaluation.folders import DEPTHS_FILE
+    from thermal_fusion_ros.files import make_folder
     from thermal_fusion_ros.pipeline import Pipeline
 
     for option, folder in (("--visible", args.visible), ("--thermal", args.thermal)):
@@ -94,19 +93,19 @@ def run(args: argparse.Namespace) -> int:
                     problems += [problem] if problem else []
                     bar.update()
     finally:
-        for problem in problems:
-            print(f"thermal-fusion: {problem}", file=sys.stderr)
-        print(
-            f"{fused} of {len(pairs)} pairs fused into {args.out}"
-            + (f", {len(problems)} problems" * bool(problems))
-        )
-        for metric, count in Counter(written.depths.values()).items():
-            print(f"depth of {count}: {DEPTH_IS[metric]}")
-        if written.depths:
-            write_json(args.out / DEPTHS_FILE, {"metres": written.depths})
-        if written.objects:
-            write_json(args.out / OBJECTS_FILE, written.objects)
+        try:
+            _tell(f"{fused} of {len(pairs)} pairs fused into {args.out}", problems, written)
+        finally:  # not lost where nobody reads that
+            written.save(args.out)
     return EXIT_BAD_INPUT if problems else 0
+
+
+def _tell(done: str, problems: list[str], written: Written) -> None:
+    for problem in problems:
+        print(f"thermal-fusion: {problem}", file=sys.stderr)
+    print(done + f", {len(problems)} problems" * bool(problems))
+    for metric, count in Counter(written.depths.values()).items():
+        print(f"depth of {count}: {DEPTH_IS[metric]}")
 
 
 def _config(args: argparse.Namespace) -> Config:
@@ -136,6 +135,15 @@ class Written:
 
     depths: dict[str, bool] = field(default_factory=dict)
     objects: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write what there is of either."""
+        from thermal_fusion_ros.evaluation.folders import DEPTHS_FILE
+
+        if self.depths:
+            write_json(folder / DEPTHS_FILE, {"metres": self.depths})
+        if self.objects:
+            write_json(folder / OBJECTS_FILE, self.objects)
 
 
 def fuse_pair(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import pkgutil
@@ -55,8 +56,27 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; bad input becomes one line on stderr and exit code 2."""
-    args = build_parser().parse_args(argv)
+    code = 0
     try:
+        try:
+            code = _run(argv)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # at exit the interpreter would complain in its own words
+    except BrokenPipeError:  # the reader (`| head`) has enough
+        _discard_output()
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _discard_output()
+        print(f"thermal-fusion: {error.strerror}; make room, or write elsewhere", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
+        args = build_parser().parse_args(argv)
         return int(args.run(args))
     except InputError as error:
         print(f"thermal-fusion: {' '.join(str(error).split())}", file=sys.stderr)
@@ -64,10 +84,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("thermal-fusion: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader (`| head`) has enough. Point stdout elsewhere so that the interpreter's own flush is silent.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+
+
+def _discard_output() -> None:
+    """Point stdout nowhere, so that what is left of it is no error again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

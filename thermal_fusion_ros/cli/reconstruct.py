@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         check_writable(args.json, "--json")
     from thermal_fusion_ros.bags.pictures import write_picture
-    from thermal_fusion_ros.bags.sinks import make_folder
+    from thermal_fusion_ros.files import make_folder
     from thermal_fusion_ros.geometry.reconstruction import Grid, reconstruct
     from thermal_fusion_ros.geometry.reconstruction_input import open_input
     from thermal_fusion_ros.geometry.reconstruction_mesh import write_ply
@@ -108,6 +108,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         with progress(given.frames.count, "frame", "integrating") as bar:
             made = reconstruct(given.frames, given.choose_poses, grid, bar.update)
+        made.notes += given.notes()
     finally:
         for problem in given.frames.problems:
             print(f"thermal-fusion: {problem}", file=sys.stderr)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from thermal_fusion_ros.cli import _scoring
 from thermal_fusion_ros.cli._options import check_writable
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.files import make_folder, write_whole
 
 if TYPE_CHECKING:
     from thermal_fusion_ros.evaluation.arrays import Picture8
@@ -87,11 +88,8 @@ def run(args: argparse.Namespace) -> int:
         ),
         args.width,
     )
-    try:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"--out {args.out}: {error.strerror or error}") from error
+    make_folder(args.out.parent)
+    write_whole(args.out, page.encode())
     print(f"{args.out}: {len(page) / 1e6:.1f} MB, open it in a browser")
     return EXIT_SOME_SKIPPED if skipped else 0
 

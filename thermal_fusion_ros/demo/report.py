@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 
 from thermal_fusion_ros.bags.pictures import write_picture
-from thermal_fusion_ros.bags.sinks import make_folder
 from thermal_fusion_ros.bags.source import SECOND_NS, Arrival
 from thermal_fusion_ros.config import ThermalConfig
 from thermal_fusion_ros.evaluation.depth_picture import FARTHEST_M, LEGEND_PX, NEAREST_M, coloured, legend
+from thermal_fusion_ros.files import make_folder, write_whole
 from thermal_fusion_ros.frames import RgbFrame, ThermalFrame
 from thermal_fusion_ros.sensing.thermal import ThermalProcessor
 
@@ -143,13 +143,13 @@ def write_report(folder: Path, report: ReplayReport, rows: Sequence[Row]) -> Non
         write_picture(folder / f"fused_{index}.png", row.fused)
     machine = {"system": platform.platform(), "processor": platform.machine(), "cpus": os.cpu_count()}
     numbers = {**report.to_json(), "machine": machine}
-    (folder / "numbers.json").write_text(json.dumps(numbers, indent=2) + "\n")
+    write_whole(folder / "numbers.json", (json.dumps(numbers, indent=2) + "\n").encode())
     how = "to the fusion node over DDS" if report.mode == "dds" else "through the pipeline without ROS"
     lines = [f"# {report.source}", "", f"Played {how} on {machine['system']}, {machine['cpus']} CPUs.", ""]
     lines += ["| | |", "|---|---|", *(f"| {label} | {value} |" for label, value in report.rows())]
     lines += [f"\n![visible, thermal, fused and depth]({SHEET})"] if rows else []
     lines += ["", *(f"- {note}" for note in report.notes)]
-    (folder / "report.md").write_text("\n".join(lines).rstrip() + "\n")
+    write_whole(folder / "report.md", ("\n".join(lines).rstrip() + "\n").encode())
 
 
 def _text(image: NDArray[np.uint8], text: str, origin: tuple[int, int], size: float) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import io
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 
 from thermal_fusion_ros.engine.base import compare
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.files import make_folder, write_whole
 from thermal_fusion_ros.models.graph import PerceptionGraph, example_inputs
 
 INPUTS = ("rgb", "thermal", "code")
@@ -36,20 +36,16 @@ def export_onnx(
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as error:
         raise InputError(f"the export needs {error.name}: pip install onnx onnxscript onnxruntime") from error
-    inputs = example_inputs(height, width)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".onnx-") as folder:
-            partial = Path(folder) / path.name
-            with torch.no_grad(), _silence():
-                torch.onnx.export(
-                    copy.deepcopy(graph).cpu().to(dtype), inputs, str(partial), dynamo=True, external_data=False,
-                    opset_version=OPSET, input_names=list(INPUTS), output_names=list(graph.outputs), verbose=False,
-                )  # fmt: skip
-            checked = _check(graph, partial, height, width)
-            partial.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: not written: {error.strerror}") from error
+    make_folder(path.parent)  # before the work whose result would be lost
+    with torch.no_grad(), _silence():
+        program = torch.onnx.export(
+            copy.deepcopy(graph).cpu().to(dtype), example_inputs(height, width), dynamo=True, opset_version=OPSET,
+            input_names=list(INPUTS), output_names=list(graph.outputs), verbose=False,
+        )  # fmt: skip
+    assert program is not None
+    data = program.model_proto.SerializeToString()
+    checked = _check(graph, data, height, width)
+    write_whole(path, data)
     return checked
 
 
@@ -67,14 +63,14 @@ def _silence() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _check(graph: PerceptionGraph, path: Path, height: int, width: int) -> bool:
+def _check(graph: PerceptionGraph, data: bytes, height: int, width: int) -> bool:
     try:
         import onnxruntime
     except ModuleNotFoundError:
         return False
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors; it warns of every constant in half precision
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     feed = {name: x.numpy() for name, x in zip(INPUTS, example_inputs(height, width), strict=True)}
     arrays = session.run(list(graph.outputs), feed)
     compare(dict(zip(graph.outputs, (x[0] for x in arrays), strict=True)), graph, height, width)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from thermal_fusion_ros.bags.pairs import paired
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.frames import FramePair, RgbFrame
+from thermal_fusion_ros.frames import FramePair
 from thermal_fusion_ros.geometry.poses import PoseOf
 from thermal_fusion_ros.geometry.reconstruction_bag import Picture, PosedBag, depth_from_message
 from thermal_fusion_ros.sensing.camera import CameraModel
@@ -173,7 +174,7 @@ class PerceivedFrames:
     def __init__(
         self,
         source: Source,
-        make_pipeline: Callable[[], Pipeline],
+        pipeline: Pipeline,
         camera: CameraModel,
         config: Config,
         colour: str,
@@ -186,34 +187,24 @@ class PerceivedFrames:
         """
         self._pose_of = pose_of
         self.source, self.camera, self.colour, self.every = source, camera, colour, every
-        self.config, self._make_pipeline = config, make_pipeline
+        self.config, self._pipeline = config, pipeline
         self.count = None if source.frame_count is None else source.frame_count // 2
         self.problems = source.problems
 
     def __iter__(self) -> Iterator[DepthFrame | Skip]:
-        pipeline = self._make_pipeline()
         pairer = make_pairer(self.config.sync)
-        for index, pair in enumerate(self._pairs(pairer.add, pairer.flush)):
-            item = self._frame(pipeline, pair)
+        for index, pair in enumerate(paired(self.source.arrivals(), pairer)):
+            item = self._frame(pair)
             yield Skip("every") if index % self.every and isinstance(item, DepthFrame) else item
         for reason, count in pairer.counters.items():
             if reason.startswith(Stream.RGB.value):  # there are as many frames as colour pictures
                 for _ in range(count):
                     yield Skip(reason, UNPAIRED)
 
-    def _pairs(
-        self, add: Callable[..., Sequence[Pair]], flush: Callable[[int], Sequence[Pair]]
-    ) -> Iterator[Pair]:
-        time_ns = 0
-        for time_ns, frame in self.source.arrivals():
-            stream = Stream.RGB if isinstance(frame, RgbFrame) else Stream.THERMAL
-            yield from add(stream, frame.stamp_ns, frame, time_ns)
-        yield from flush(time_ns)
-
-    def _frame(self, pipeline: Pipeline, pair: Pair) -> DepthFrame | Skip:
+    def _frame(self, pair: Pair) -> DepthFrame | Skip:
         try:
             pose = self._pose_of(pair.rgb.frame_id or self.camera.frame_id, pair.rgb.stamp_ns)
-            seen = pipeline.process(FramePair(pair.rgb, pair.thermal, pose))
+            seen = self._pipeline.process(FramePair(pair.rgb, pair.thermal, pose))
         except InputError as error:
             return Skip("refused", str(error))
         if seen.depth is None:

@@ -28,7 +28,7 @@ from thermal_fusion_ros.geometry.reconstruction_paint import (
     TemperatureTopic,
 )
 from thermal_fusion_ros.geometry.reconstruction_poses import PoseOptions, Poses, choose_poses
-from thermal_fusion_ros.offline import tell_cameras
+from thermal_fusion_ros.offline import alignment_notes, tell_cameras
 from thermal_fusion_ros.sensing.camera import CameraModel
 from thermal_fusion_ros.sensing.rig import Rig
 
@@ -56,12 +56,13 @@ class Frames(Protocol):
 
 @dataclass(frozen=True)
 class Input:
-    """`depth`: the topic or "pipeline"; `colour`: what was chosen."""
+    """`depth`: the topic or "pipeline"; `colour`: what was chosen; `notes`: what there is to say after the pass."""
 
     frames: Frames
     choose_poses: Callable[[DepthFrame], Poses]
     depth: str
     colour: str
+    notes: Callable[[], list[str]] = list
 
 
 def open_input(
@@ -99,18 +100,19 @@ def open_input(
     if bag is not None:  # what TF and odometry lack is told with what the pictures do
         source.problems += [problem for problem in bag.problems if problem not in source.problems]
         bag.problems = source.problems
-    rig = _rig(config)
-    camera = _camera(source, rig)
-    perceived = PerceivedFrames(
-        source,
-        lambda: _pipeline(config, source, tree),
-        camera,
-        config,
-        colour or FUSED,
-        every,
-        poses_in(config.depth.odometry_frame, tree),
-    )
-    return Input(perceived, choose_poses(bag, tree, poses), "pipeline", colour or FUSED)
+    camera = _camera(source, _rig(config))
+    chosen_poses = choose_poses(bag, tree, poses)
+    from thermal_fusion_ros.pipeline import Pipeline  # takes seconds, and depth topics need none
+
+    pipeline = Pipeline(config)
+    problem = tell_cameras(source, config, pipeline, tree)
+    pose_of = poses_in(config.depth.odometry_frame, tree)
+    perceived = PerceivedFrames(source, pipeline, camera, config, colour or FUSED, every, pose_of)
+
+    def notes() -> list[str]:
+        return alignment_notes(config, problem, pipeline.registration_counters)
+
+    return Input(perceived, chosen_poses, "pipeline", colour or FUSED, notes)
 
 
 @dataclass(frozen=True)
@@ -178,12 +180,3 @@ def _camera(source: Source, rig: Rig | None) -> CameraModel:
             "or record rgb/camera_info"
         )
     return CameraModel.from_camera_info(info, "rgb/camera_info")
-
-
-def _pipeline(config: Config, source: Source, tree: FrameTree) -> Pipeline:
-    """With the rig that the recording describes, where no file does."""
-    from thermal_fusion_ros.pipeline import Pipeline
-
-    pipeline = Pipeline(config)
-    tell_cameras(source, config, pipeline, tree)
-    return pipeline

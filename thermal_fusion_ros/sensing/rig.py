@@ -109,8 +109,9 @@ class Rig:
     @classmethod
     def from_yaml(cls, path: Path) -> Rig:
         """From the file that `thermal-fusion calibrate` writes."""
+        tree = read_yaml(path)
         try:
-            return cls.from_dict(read_yaml(path))
+            return cls.from_dict(tree)
         except CalibrationError as error:
             raise CalibrationError(error.reason, f"{path}: {error}") from error
 

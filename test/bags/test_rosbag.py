@@ -479,6 +479,17 @@ def list_in_metadata(folder: Path, *names: str) -> None:
     )
 
 
+def test_a_file_of_a_split_bag_that_is_gone_is_told(tmp_path: Path) -> None:
+    for number in (0, 1):
+        write_bag(tmp_path / f"night_{number}.mcap")
+    list_in_metadata(tmp_path, "night_0.mcap", "night_1.mcap", "night_2.mcap")
+    source = open_source(tmp_path)
+    assert len(list(source)) == 12
+    assert [problem.partition(",")[0] for problem in source.problems] == [
+        f"{tmp_path / 'night_2.mcap'}: not there"
+    ]
+
+
 def test_metadata_says_which_files_are_the_recording(tmp_path: Path) -> None:
     for name in ("second.mcap", "first.mcap", "other.mcap"):
         write_bag(tmp_path / name, count=1)

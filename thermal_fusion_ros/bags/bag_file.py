@@ -12,7 +12,7 @@ from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.typesys import Stores, get_typestore
 
 from thermal_fusion_ros.bags.mcap_recovery import RecoveringReader
-from thermal_fusion_ros.bags.source import Problems
+from thermal_fusion_ros.bags.source import Problems, missing_files
 from thermal_fusion_ros.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ class BagFile(Problems):
         """`path` is what it is called, `files` its storage in order of writing."""
         super().__init__()
         self.path, self.files = path, files
+        for file in missing_files(path):
+            self.report(
+                f"{file}: not there, though metadata.yaml names it; the rest of the recording is used"
+            )
         self._undecoded: dict[str, tuple[int, str]] = {}  # by topic: the most of one pass, and what was told
 
     @contextmanager

@@ -178,7 +178,7 @@ def _bag_files(path: Path) -> list[Path]:
         return [path] if path.suffix in BAG_SUFFIXES else []
     from thermal_fusion_ros.bags.pictures import natural_key
 
-    listed = _listed_files(path)
+    listed = [file for file in _listed_files(path) if file.is_file()]
     if listed:
         return listed if all(file.suffix in BAG_SUFFIXES for file in listed) else [path]
     files = (file for file in path.iterdir() if file.suffix in BAG_SUFFIXES and not file.name.startswith("."))
@@ -194,14 +194,20 @@ def _bag_files(path: Path) -> list[Path]:
 
 
 def _listed_files(folder: Path) -> list[Path]:
-    """The storage files that a bag folder's metadata.yaml names and that are there; none where it can't be read."""
+    """The storage files that a bag folder's metadata.yaml names; none where it can't be read."""
     import yaml
 
     try:
         metadata = yaml.safe_load((folder / "metadata.yaml").read_text(encoding="utf-8"))
         listed = metadata["rosbag2_bagfile_information"]["relative_file_paths"]
         # Early rosbag2 wrote the folder's name too, which may have changed since.
-        files = [folder / PurePath(name).name for name in listed]
+        return [folder / PurePath(name).name for name in listed]
     except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError):
         return []
-    return [file for file in files if file.is_file()]
+
+
+def missing_files(bag: Path) -> list[Path]:
+    """What metadata.yaml of a bag folder names beside files that are there."""
+    listed = _listed_files(bag)
+    missing = [file for file in listed if not file.is_file()]
+    return missing if len(missing) < len(listed) else []

@@ -112,6 +112,19 @@ def test_a_prompt_does_not_fade(bench):
     assert bench.worker.guidance().thought is None
 
 
+def test_what_was_offered_before_all_was_forgotten_does_not_guide(bench):
+    bench.gate.clear()
+    bench.worker.offer(Job(None, "before"))
+    assert bench.entered.wait(PATIENCE_S)
+    bench.worker.forget()  # while it is thought about
+    bench.gate.set()
+    bench.settle()
+    assert (bench.jobs, bench.worker.state) == (["before"], "idle")
+    assert bench.worker.guidance().thought is None
+    bench.think("after")
+    assert bench.worker.guidance().thought.text == "after"
+
+
 def test_a_hanging_encoder_is_noticed_and_blocks_nobody(bench):
     bench.think("first")
     bench.hang()

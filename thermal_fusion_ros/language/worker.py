@@ -43,7 +43,7 @@ class Guidance:
 class _Run:
     """One thread and what it works with; a new one is made by a restart, and late results of an old one are ignored."""
 
-    mailbox: NewestOnly[tuple[Job, float]] | None = None
+    mailbox: NewestOnly[tuple[Job, float, int]] | None = None
     work: Work | None = None
 
 
@@ -66,8 +66,9 @@ class LanguageWorker:
         self._prepare, self._clock = prepare, clock
         self._timeout_s, self._half_life_s, self._retry_s = timeout_s, half_life_s, retry_s
         self._lock = threading.Lock()  # held for assignments only
-        self._hanging: list[NewestOnly[tuple[Job, float]]] = []
+        self._hanging: list[NewestOnly[tuple[Job, float, int]]] = []
         self._thought: tuple[Thought, float] | None = None
+        self._era = 0  # begins anew whenever everything is forgotten
         self._busy: tuple[str, float] | None = None
         self._failure: tuple[str, float] | None = None
         self._stopped = False
@@ -76,9 +77,9 @@ class LanguageWorker:
     def offer(self, job: Job) -> None:
         """Think about `job` next; one that was still waiting is forgotten."""
         with self._lock:
-            mailbox = self._run.mailbox
+            mailbox, era = self._run.mailbox, self._era
         if mailbox is not None:
-            mailbox.offer((job, self._clock()))
+            mailbox.offer((job, self._clock(), era))
 
     def guidance(self) -> Guidance:
         """The newest result's code, faded by its age."""
@@ -92,9 +93,12 @@ class LanguageWorker:
         return Guidance(thought.code * np.float32(weight), weight, age_s, thought)
 
     def forget(self) -> None:
-        """No guidance until the next result: a prompt was cleared, or a new recording begins."""
+        """No guidance until there is a result of what is offered from now on: a prompt was cleared, or a new recording
+        begins.
+        """
         with self._lock:
             self._thought = None
+            self._era += 1
 
     @property
     def state(self) -> str:
@@ -143,7 +147,7 @@ class LanguageWorker:
         run.mailbox = NewestOnly(lambda item: self._think(run, *item), name="language")
         return run
 
-    def _think(self, run: _Run, job: Job, offered_s: float) -> None:
+    def _think(self, run: _Run, job: Job, offered_s: float, era: int) -> None:
         """One job, in the worker's thread. Whatever the work raises is reported and tried again later."""
         with self._lock:
             failure = self._failure
@@ -161,7 +165,9 @@ class LanguageWorker:
             return
         with self._lock:
             if run is self._run:
-                self._thought, self._busy, self._failure = (thought, offered_s), None, None
+                self._busy = self._failure = None
+                if era == self._era:
+                    self._thought = (thought, offered_s)
 
     def _note(self, run: _Run, busy: tuple[str, float] | None, failure: tuple[str, float] | None) -> None:
         with self._lock:

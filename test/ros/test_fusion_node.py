@@ -261,6 +261,14 @@ def test_incompatible_qos_is_named_with_the_parameter_that_mends_it(bench):
     bench.until(lambda: words in bench.part("rgb").message, "the same in the diagnostics")
 
 
+def test_a_misspelt_qos_is_told_with_the_words_there_are(bench):
+    node = bench.node(start=False, **{"qos_overrides./rgb/image_raw.subscription.reliability": "besteffort"})
+    assert not node.start()
+    (line,) = [line for line in bench.log if "besteffort" in line]
+    assert line.startswith("qos_overrides./rgb/image_raw.subscription: ")
+    assert line.endswith("durability: volatile, transient_local")
+
+
 def test_a_publisher_with_another_qos_that_has_gone_is_no_longer_complained_of(bench):
     bench.node(**{"qos_overrides./rgb/image_raw.subscription.reliability": "reliable"})
     best_effort = bench.helper.create_publisher(Image, "rgb/image_raw", qos_profile_sensor_data)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.files import add_line, write_whole
+from thermal_fusion_ros.files import add_line, write_json, write_whole
 
 
 @pytest.mark.parametrize("before", [None, b"what was there"])
@@ -59,3 +59,9 @@ def test_what_is_no_plain_file_is_written_through(tmp_path: Path) -> None:
     assert target.read_bytes() == b"1"
     write_whole(Path("/dev/null"), b"1")
     assert Path("/dev/null").is_char_device()
+
+
+def test_json_has_no_nan_and_nothing_is_written_of_it(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "numbers.json", {"gflop": float("nan")})
+    assert not list(tmp_path.iterdir())

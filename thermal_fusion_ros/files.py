@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from thermal_fusion_ros.errors import InputError
 
@@ -28,6 +30,15 @@ def write_whole(path: Path, data: bytes | memoryview) -> None:
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write what programs read, and its folder where that is missing; what is not known is None, for JSON has no NaN.
+
+    Raises `InputError` when that fails.
+    """
+    make_folder(path.parent)
+    write_whole(path, f"{json.dumps(value, indent=2, allow_nan=False)}\n".encode())
 
 
 def add_line(path: Path, line: str) -> None:

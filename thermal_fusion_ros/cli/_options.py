@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thermal_fusion_ros.errors import InputError
-from thermal_fusion_ros.files import make_folder, write_whole
 
 if TYPE_CHECKING:
     from thermal_fusion_ros.bags.source import Source
@@ -94,9 +92,3 @@ def check_writable(path: Path, option: str) -> None:
         raise InputError(f"{option} {path}: {error.strerror}; choose another") from error
     if not os.access(place, os.W_OK):
         raise InputError(f"{option} {path}: {place} can't be written; choose another")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a machine-readable result."""
-    make_folder(path.parent)
-    write_whole(path, f"{json.dumps(value, indent=2)}\n".encode())

@@ -11,9 +11,9 @@ from thermal_fusion_ros.cli._options import (
     check_writable,
     progress,
     read_config,
-    write_json,
 )
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.files import write_json
 
 SIZES = "320x240,480x360,640x480,800x600,1024x768,1280x1024"
 HELP = "time the frame path, all backends side by side"

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thermal_fusion_ros.cli._options import check_writable, write_json
+from thermal_fusion_ros.cli._options import check_writable
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.files import write_json
 
 if TYPE_CHECKING:
     from thermal_fusion_ros.calibration.views import BoardView

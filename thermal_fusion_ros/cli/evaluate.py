@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thermal_fusion_ros.cli import _scoring
-from thermal_fusion_ros.cli._options import check_writable, write_json
+from thermal_fusion_ros.cli._options import check_writable
+from thermal_fusion_ros.files import write_json
 
 if TYPE_CHECKING:
     from thermal_fusion_ros.evaluation.ranking import PerImage

@@ -11,8 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thermal_fusion_ros.cli._options import add_config_options, progress, read_config, write_json
+from thermal_fusion_ros.cli._options import add_config_options, progress, read_config
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.files import write_json
 
 if TYPE_CHECKING:
     from thermal_fusion_ros.bags.pictures import PicturePair

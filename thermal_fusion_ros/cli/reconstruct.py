@@ -14,9 +14,9 @@ from thermal_fusion_ros.cli._options import (
     progress,
     read_config,
     read_source,
-    write_json,
 )
 from thermal_fusion_ros.errors import InputError
+from thermal_fusion_ros.files import write_json
 
 if TYPE_CHECKING:
     from thermal_fusion_ros.config import Config

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections import OrderedDict
@@ -18,7 +17,7 @@ from thermal_fusion_ros.bags.pictures import write_picture
 from thermal_fusion_ros.bags.source import SECOND_NS, Arrival
 from thermal_fusion_ros.config import ThermalConfig
 from thermal_fusion_ros.evaluation.depth_picture import FARTHEST_M, LEGEND_PX, NEAREST_M, coloured, legend
-from thermal_fusion_ros.files import make_folder, write_whole
+from thermal_fusion_ros.files import make_folder, write_json, write_whole
 from thermal_fusion_ros.frames import RgbFrame, ThermalFrame
 from thermal_fusion_ros.sensing.thermal import ThermalProcessor
 
@@ -142,8 +141,7 @@ def write_report(folder: Path, report: ReplayReport, rows: Sequence[Row]) -> Non
     for index, row in enumerate(rows, 1):
         write_picture(folder / f"fused_{index}.png", row.fused)
     machine = {"system": platform.platform(), "processor": platform.machine(), "cpus": os.cpu_count()}
-    numbers = {**report.to_json(), "machine": machine}
-    write_whole(folder / "numbers.json", (json.dumps(numbers, indent=2) + "\n").encode())
+    write_json(folder / "numbers.json", {**report.to_json(), "machine": machine})
     how = "to the fusion node over DDS" if report.mode == "dds" else "through the pipeline without ROS"
     lines = [f"# {report.source}", "", f"Played {how} on {machine['system']}, {machine['cpus']} CPUs.", ""]
     lines += ["| | |", "|---|---|", *(f"| {label} | {value} |" for label, value in report.rows())]
